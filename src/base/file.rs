@@ -1,0 +1,62 @@
+//! Files that are either whole or not there.
+
+use super::{Error, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Write `bytes` to `path`: to a temporary file beside it, fsynced, renamed over it. A target that exists and is
+/// no regular file (a pipe, `/dev/stdout`) is written directly, never replaced.
+///
+/// Errors: the folder does not exist or cannot be written, the disk is full; then nothing is left behind.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |cause: std::io::Error| Error::failed(format!("cannot write {}: {cause}", path.display()));
+    if path.is_dir() {
+        return Err(Error::failed(format!("cannot write {}: it is a folder; name a file", path.display())));
+    }
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return file.write_all(bytes).and_then(|()| file.flush()).map_err(failed);
+    }
+    let temporary = beside(path);
+    let result = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    result.map_err(|cause| {
+        let _ = fs::remove_file(&temporary); // best effort: the error that matters is `cause`
+        failed(cause)
+    })
+}
+
+/// Make the folder `path`, and check that files can be written there.
+///
+/// Errors: it cannot be made, is a file, or refuses files.
+pub fn folder(path: &Path) -> Result<()> {
+    let failed = |cause: std::io::Error| Error::failed(format!("cannot write to the folder {}: {cause}; choose another with --out", path.display()));
+    fs::create_dir_all(path).map_err(failed)?;
+    let probe = beside(&path.join("probe"));
+    File::create(&probe).map_err(failed)?;
+    fs::remove_file(&probe).map_err(failed)
+}
+
+/// Check that `path` can become a file: its folder exists and takes files.
+pub fn writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::failed(format!("cannot write {}: it is a folder; name a file", path.display())));
+    }
+    if path.exists() {
+        return Ok(());
+    }
+    let probe = beside(path);
+    File::create(&probe).map_err(|cause| Error::failed(format!("cannot write {}: {cause}", path.display())))?;
+    let _ = fs::remove_file(&probe); // it was there a moment ago
+    Ok(())
+}
+
+/// A name beside `path` that no other process uses.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}

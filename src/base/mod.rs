@@ -1,0 +1,9 @@
+//! Floor 0: what every room may use. Errors, shapes, randomness.
+
+mod error;
+pub mod file;
+pub mod rng;
+mod shape;
+
+pub use error::{Error, Kind, Result, ensure, fail, nearest, suggest, usage};
+pub use shape::Shape;

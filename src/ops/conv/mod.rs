@@ -1,0 +1,134 @@
+//! Convolution: y[n,oh,ow,f,co] = b[co] + Σ_{kh,kw,ci} w[co,kh,kw,ci] · x[n, oh·s+kh−p, ow·s+kw−p, f, ci].
+//!
+//! Contract: every result is written (`=`), none added to. x may be numbers or spike codes; gradients are numbers.
+//! A linear layer is the 1x1 convolution of a 1x1 image: `[N,1,1,F,in]` by `[out,1,1,in]`.
+
+mod cpu;
+
+use crate::base::{Result, Shape, ensure};
+use crate::device::Device;
+use crate::ops::product::Weight;
+use crate::tensor::{Data, Tensor};
+use bytemuck::{Pod, Zeroable};
+
+/// The extents of a convolution, checked once; passed by value to kernels.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Geometry {
+    /// N, images.
+    pub images: u32,
+    /// F, frames stored an image.
+    pub frames: u32,
+    /// Input height.
+    pub in_height: u32,
+    /// Input width.
+    pub in_width: u32,
+    /// C_in.
+    pub in_channels: u32,
+    /// Output height.
+    pub out_height: u32,
+    /// Output width.
+    pub out_width: u32,
+    /// C_out.
+    pub out_channels: u32,
+    /// Kernel height.
+    pub kernel_height: u32,
+    /// Kernel width.
+    pub kernel_width: u32,
+    /// Stride, both ways.
+    pub stride: u32,
+    /// Zero padding, all four sides.
+    pub pad: u32,
+}
+
+impl Geometry {
+    /// The geometry of `input` `[N,H,W,F,C_in]` by `weight` `[C_out,kh,kw,C_in]`.
+    ///
+    /// Errors: other ranks, channels that differ, a stride of 0, a kernel larger than the padded image.
+    pub fn new(input: Shape, weight: Shape, stride: usize, pad: usize) -> Result<Geometry> {
+        ensure!(input.rank() == 5, "conv: the signal wants shape NxHxWxFxC, got {input}");
+        ensure!(weight.rank() == 4, "conv: the weight wants shape C_out x kh x kw x C_in, got {weight}");
+        ensure!(weight[3] == input[4], "conv: weight wants {} input channels, signal has {}", weight[3], input[4]);
+        ensure!(stride > 0, "conv: stride 0; use 1 or more");
+        let (height, width) = (input[1] + 2 * pad, input[2] + 2 * pad);
+        ensure!(
+            weight[1] >= 1 && weight[2] >= 1 && weight[1] <= height && weight[2] <= width,
+            "conv: kernel {}x{} does not fit an image of {}x{} padded by {pad}",
+            weight[1],
+            weight[2],
+            input[1],
+            input[2]
+        );
+        Ok(Geometry {
+            images: input[0] as u32,
+            frames: input[3] as u32,
+            in_height: input[1] as u32,
+            in_width: input[2] as u32,
+            in_channels: input[4] as u32,
+            out_height: ((height - weight[1]) / stride + 1) as u32,
+            out_width: ((width - weight[2]) / stride + 1) as u32,
+            out_channels: weight[0] as u32,
+            kernel_height: weight[1] as u32,
+            kernel_width: weight[2] as u32,
+            stride: stride as u32,
+            pad: pad as u32,
+        })
+    }
+
+    /// `[N,H,W,F,C_in]`.
+    pub fn input_shape(&self) -> Shape {
+        [self.images, self.in_height, self.in_width, self.frames, self.in_channels].map(|x| x as usize).into()
+    }
+
+    /// `[N,OH,OW,F,C_out]`.
+    pub fn output_shape(&self) -> Shape {
+        [self.images, self.out_height, self.out_width, self.frames, self.out_channels].map(|x| x as usize).into()
+    }
+
+    /// `[C_out,kh,kw,C_in]`.
+    pub fn weight_shape(&self) -> Shape {
+        [self.out_channels, self.kernel_height, self.kernel_width, self.in_channels].map(|x| x as usize).into()
+    }
+
+    /// Multiply-accumulates of one direction, borders counted as inside.
+    pub fn macs(&self) -> u64 {
+        self.output_shape().count() as u64 * u64::from(self.kernel_height * self.kernel_width * self.in_channels)
+    }
+}
+
+/// y = conv(x, w) + bias. Errors: those of [`Geometry::new`], a bias of another length.
+pub fn forward(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<Tensor> {
+    let geometry = Geometry::new(x.shape(), weight.value().shape(), stride, pad)?;
+    if let Some(bias) = bias {
+        ensure!(bias.shape().count() == weight.value().shape()[0], "conv: bias wants {} numbers, got {}", geometry.out_channels, bias.shape());
+    }
+    match x.device() {
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, &geometry, x, weight, bias)),
+    }
+}
+
+/// dx `[N,H,W,F,C_in]` of dy `[N,OH,OW,F,C_out]`; F is dy's own. `input` is the shape of x (its F is not read).
+pub fn backward_input(dy: &Tensor, weight: &Weight, input: Shape, stride: usize, pad: usize) -> Result<Tensor> {
+    let input = Shape::new(&[input[0], input[1], input[2], dy.shape()[3], input[4]]);
+    let geometry = Geometry::new(input, weight.value().shape(), stride, pad)?;
+    ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
+    match dy.device() {
+        Device::Cpu(cpu) => Ok(cpu::backward_input(cpu, &geometry, dy, weight)),
+    }
+}
+
+/// dw `[C_out,kh,kw,C_in]` = Σ over images, pixels and frames.
+pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad: usize) -> Result<Tensor> {
+    let geometry = Geometry::new(x.shape(), weight, stride, pad)?;
+    ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
+    match x.device() {
+        Device::Cpu(_) => Ok(cpu::backward_weight(&geometry, x, dy)),
+    }
+}
+
+/// db `[C_out]` = Σ of dy over everything but channels.
+pub fn backward_bias(dy: &Tensor) -> Tensor {
+    match dy.device() {
+        Device::Cpu(cpu) => cpu::backward_bias(cpu, dy),
+    }
+}

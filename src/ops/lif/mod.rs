@@ -1,0 +1,159 @@
+//! The spiking neuron: leaky integrate and fire, through time (METHOD §1).
+//!
+//! u_t = leak·v_{t−1} + x_t; s_t = [u_t ≥ v_th]; v_t = (1 − s_t)·u_t (hard) or u_t − s_t·v_th (soft); x = scale·y + shift.
+//!
+//! Contract: results are written (`=`). The current y is all that forward saves: membranes are recomputed in
+//! backward, whose surrogate is an argument. Layouts `[N,H,W,F,C]`; one stored frame of y stands for all T.
+
+mod cpu;
+mod surrogate;
+
+pub use surrogate::{Slope, Surrogate, SurrogateKind};
+
+use crate::base::{Result, ensure};
+use crate::device::Device;
+use crate::ops::norm::Affine;
+use crate::tensor::{Array, Data, Tensor};
+
+/// What a membrane does when it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// Back to 0.
+    #[default]
+    Hard,
+    /// Down by the threshold.
+    Soft,
+}
+
+/// The dynamics of a layer of neurons.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dynamics {
+    /// T, at least 1.
+    pub steps: usize,
+    /// The share of the membrane that survives a step, 1 for IF.
+    pub leak: f32,
+    /// Reset.
+    pub reset: Reset,
+}
+
+/// How blame returns through a spiking neuron.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Credit {
+    /// Backpropagation through time with a surrogate derivative.
+    Bptt(Surrogate),
+    /// Through the firing rate (BPTR): dx_t = dy_t·[the neuron fired at all], nothing through the reset.
+    Rate,
+}
+
+/// The upstream gradient of a neuron.
+#[derive(Clone, Copy)]
+pub struct Upstream<'a> {
+    /// `[N,H,W,F,C]`, F = T, or 1 when it is the same at every step; height and width halved when `Quarters`.
+    pub gradient: &'a Tensor,
+    /// What lies between gradient and neuron.
+    pub spread: Spread,
+}
+
+/// How a gradient relates to the pixels below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// One to one.
+    Plain,
+    /// It belongs to 2x2 average pools: each of the four pixels receives a quarter.
+    Quarters,
+}
+
+/// Gradients of a layer of neurons.
+pub struct Gradients {
+    /// Of the current x (or of y, where `backward` was told to pass `scale`): F = 1 where y is held (summed over
+    /// steps) or where it is the same at every step, else T.
+    pub dx: Tensor,
+    /// Of v_th, `[]`.
+    pub dv_th: Tensor,
+}
+
+/// What the neuron's backward hands down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Down {
+    /// The gradient of the current x.
+    Current,
+    /// Multiplied by the affine scale: the gradient of y when the affine map is constant.
+    Scaled,
+}
+
+/// Spikes of the current scale·y + shift. `v_th` is a scalar. Errors: T = 0, frames neither 1 nor T.
+pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dynamics) -> Result<Data> {
+    check(y, affine, dynamics)?;
+    let shape = y.shape();
+    let mut codes = Array::unspecified(y.device(), [shape[0], shape[1], shape[2], crate::tensor::planes(dynamics.steps), shape[4]]);
+    match y.device() {
+        Device::Cpu(cpu) => cpu::forward(cpu, y, affine, v_th.host()[0], dynamics, &mut codes),
+    }
+    Ok(Data::Spikes { codes, steps: dynamics.steps })
+}
+
+/// Gradients for the upstream gradient of the spikes. Errors: as forward, and a gradient of another shape.
+pub fn backward(
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    credit: Credit,
+    down: Down,
+) -> Result<Gradients> {
+    check(y, affine, dynamics)?;
+    check_upstream(y, upstream, dynamics.steps)?;
+    let shape = y.shape();
+    let frames = match credit {
+        _ if shape[3] == 1 => 1,
+        Credit::Rate if upstream.gradient.shape()[3] == 1 => 1,
+        _ => dynamics.steps,
+    };
+    let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
+    let dv_th = match y.device() {
+        Device::Cpu(cpu) => cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx),
+    };
+    Ok(Gradients { dx, dv_th: Tensor::full(y.device(), [], dv_th as f32) })
+}
+
+/// The number of spikes in `spikes` (0 for an activation that is no spikes).
+pub fn count(spikes: &Data) -> u64 {
+    let Data::Spikes { codes, .. } = spikes else { return 0 };
+    match codes.device() {
+        Device::Cpu(cpu) => cpu::count(cpu, codes.host()),
+    }
+}
+
+/// Neurons that never fire in `spikes`.
+pub fn silent(spikes: &Data) -> u64 {
+    let Data::Spikes { codes, .. } = spikes else { return 0 };
+    match codes.device() {
+        Device::Cpu(_) => cpu::silent(codes),
+    }
+}
+
+fn check(y: &Tensor, affine: Option<&Affine>, dynamics: Dynamics) -> Result<()> {
+    let (shape, steps) = (y.shape(), dynamics.steps);
+    ensure!(shape.rank() == 5, "lif: the current wants shape NxHxWxFxC, got {shape}");
+    ensure!(steps >= 1, "lif: T = 0 where spikes are needed; use --steps 1 or more");
+    ensure!(shape[3] == 1 || shape[3] == steps, "lif: {} frames for {steps} steps", shape[3]);
+    if let Some(affine) = affine {
+        ensure!(affine.scale.shape().count() == shape[4], "lif: {} scales for {} channels", affine.scale.shape(), shape[4]);
+    }
+    Ok(())
+}
+
+/// Checks that `upstream` fits a neuron whose current is `y`.
+pub(super) fn check_upstream(y: &Tensor, upstream: Upstream, steps: usize) -> Result<()> {
+    let (shape, gradient) = (y.shape(), upstream.gradient.shape());
+    let [height, width] = match upstream.spread {
+        Spread::Plain => [shape[1], shape[2]],
+        Spread::Quarters => [shape[1] / 2, shape[2] / 2],
+    };
+    ensure!(
+        gradient.extents() == [shape[0], height, width, gradient[3], shape[4]] && (gradient[3] == 1 || gradient[3] == steps),
+        "neuron: the gradient {gradient} does not fit a current of {shape} over {steps} steps"
+    );
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Surrogate derivatives of the spike (METHOD §1), chosen at backward time.
+
+use crate::base::{Error, Result, suggest, usage};
+use std::fmt;
+use std::str::FromStr;
+
+/// The shape of a surrogate derivative σ'(u), u = membrane − threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SurrogateKind {
+    /// Piecewise linear: max(0, γ − |u|) / γ².
+    Pcw,
+    /// exp(−γ·|u|).
+    Exp,
+    /// 0.3 · exp(−γ·|u|).
+    ExpD,
+    /// [|u| < γ/2] / γ.
+    Rect,
+    /// Straight through: 1.
+    Ste,
+}
+
+impl SurrogateKind {
+    /// All of them.
+    pub const ALL: [SurrogateKind; 5] =
+        [SurrogateKind::Pcw, SurrogateKind::Exp, SurrogateKind::ExpD, SurrogateKind::Rect, SurrogateKind::Ste];
+
+    /// The name in the literature and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            SurrogateKind::Pcw => "PCW",
+            SurrogateKind::Exp => "EXP",
+            SurrogateKind::ExpD => "EXP-D",
+            SurrogateKind::Rect => "RECT",
+            SurrogateKind::Ste => "STE",
+        }
+    }
+}
+
+impl FromStr for SurrogateKind {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let found = SurrogateKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| usage!("surrogate {text}: no such surrogate{}", suggest(text, SurrogateKind::ALL.map(SurrogateKind::name))))
+    }
+}
+
+/// A surrogate with its sharpness or width γ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Surrogate {
+    /// Shape.
+    pub kind: SurrogateKind,
+    /// γ > 0 (not read by STE).
+    pub gamma: f32,
+}
+
+impl Default for Surrogate {
+    /// PCW with γ = 1, the paper's choice for training and attacks.
+    fn default() -> Self {
+        Surrogate { kind: SurrogateKind::Pcw, gamma: 1.0 }
+    }
+}
+
+impl Surrogate {
+    /// A surrogate. Errors (usage): γ that is not a positive number.
+    pub fn new(kind: SurrogateKind, gamma: f32) -> Result<Self> {
+        if !(gamma > 0.0 && gamma.is_finite()) {
+            return Err(usage!("--gamma {gamma}: a surrogate's width must be a positive number, such as 1"));
+        }
+        Ok(Surrogate { kind, gamma })
+    }
+
+    /// Run `work` with the derivative as a function.
+    pub fn with<R>(self, work: impl WithSlope<R>) -> R {
+        let gamma = self.gamma;
+        match self.kind {
+            SurrogateKind::Pcw => work.run(Pcw { gamma, scale: 1.0 / (gamma * gamma) }),
+            SurrogateKind::Exp => work.run(Exponential { gamma, scale: 1.0 }),
+            SurrogateKind::ExpD => work.run(Exponential { gamma, scale: 0.3 }),
+            SurrogateKind::Rect => work.run(Rect { half: gamma / 2.0, height: 1.0 / gamma }),
+            SurrogateKind::Ste => work.run(Ste),
+        }
+    }
+
+    /// σ'(u).
+    pub fn slope(self, u: f32) -> f32 {
+        struct At(f32);
+        impl WithSlope<f32> for At {
+            fn run<S: Slope>(self, slope: S) -> f32 {
+                slope.at(self.0)
+            }
+        }
+        self.with(At(u))
+    }
+}
+
+impl fmt::Display for Surrogate {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.kind {
+            SurrogateKind::Ste => f.write_str("STE"),
+            kind => write!(f, "{} γ={}", kind.name(), self.gamma),
+        }
+    }
+}
+
+/// σ' as a function of u, compiled into the loops.
+pub trait Slope: Copy + Sync + Send {
+    /// σ'(u).
+    fn at(&self, u: f32) -> f32;
+}
+
+/// Work that wants a [`Slope`]: a closure generic over it.
+pub trait WithSlope<R> {
+    /// Do it.
+    fn run<S: Slope>(self, slope: S) -> R;
+}
+
+#[derive(Clone, Copy)]
+struct Pcw {
+    gamma: f32,
+    scale: f32,
+}
+impl Slope for Pcw {
+    #[inline(always)]
+    fn at(&self, u: f32) -> f32 {
+        (self.gamma - u.abs()).max(0.0) * self.scale
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Exponential {
+    gamma: f32,
+    scale: f32,
+}
+impl Slope for Exponential {
+    #[inline(always)]
+    fn at(&self, u: f32) -> f32 {
+        self.scale * exp(-self.gamma * u.abs())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Rect {
+    half: f32,
+    height: f32,
+}
+impl Slope for Rect {
+    #[inline(always)]
+    fn at(&self, u: f32) -> f32 {
+        if u.abs() < self.half { self.height } else { 0.0 }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Ste;
+impl Slope for Ste {
+    #[inline(always)]
+    fn at(&self, _: f32) -> f32 {
+        1.0
+    }
+}
+
+/// e^x for x ≤ 0 to 2e-7 relative, in operations that vectorise: 2^n · e^r, |r| ≤ ln2/2, Taylor to r^7.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    let x = x.max(-87.0);
+    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
+    let r = (x - n * 0.693_359_4) - n * -2.121_944_4e-4;
+    let mut p = 1.0 / 5040.0;
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = p * r + c;
+    }
+    let power = (shifted.to_bits().wrapping_add(127) << 23) & 0x7f80_0000;
+    p * f32::from_bits(power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_exact_to_rounding() {
+        for i in 0..870_000 {
+            let x = -(i as f32) * 1e-4;
+            let want = f64::from(x).exp();
+            let error = (f64::from(exp(x)) - want).abs() / want;
+            assert!(error < 3e-7, "exp({x}): {} against {want}", exp(x));
+        }
+    }
+
+    #[test]
+    fn names_round_trip_and_a_typo_is_helped() {
+        for kind in SurrogateKind::ALL {
+            assert_eq!(kind.name().parse::<SurrogateKind>().unwrap(), kind);
+        }
+        assert!("PCV".parse::<SurrogateKind>().unwrap_err().to_string().contains("\"PCW\""));
+    }
+}

@@ -1,0 +1,141 @@
+//! Batch normalisation on the CPU: fixed strips of rows, f64 sums added in order.
+
+use super::{Affine, EPSILON, Gradients, MOMENTUM, Moments, Moving};
+use crate::device::{Cpu, Disjoint};
+use crate::ops::vector::simd;
+use crate::tensor::Tensor;
+
+/// Rows a strip: a function of the sizes alone, so that sums have the same bits on any number of threads.
+const STRIP: usize = 512;
+
+/// Per channel (Σ a, Σ b) of what `add` makes of each strip of rows.
+fn sums(cpu: &Cpu, rows: usize, channels: usize, add: impl Fn(std::ops::Range<usize>, &mut [f64], &mut [f64]) + Sync + Send) -> Vec<(f64, f64)> {
+    let partial = cpu.map(rows.div_ceil(STRIP), |strip| {
+        let (mut a, mut b) = (vec![0.0; channels], vec![0.0; channels]);
+        add(strip * STRIP * channels..((strip + 1) * STRIP).min(rows) * channels, &mut a, &mut b);
+        (a, b)
+    });
+    let mut total = vec![(0.0, 0.0); channels];
+    for (a, b) in partial {
+        total.iter_mut().zip(a.into_iter().zip(b)).for_each(|(total, (a, b))| *total = (total.0 + a, total.1 + b));
+    }
+    total
+}
+
+pub fn moments(cpu: &Cpu, y: &Tensor) -> Moments {
+    let channels = y.shape()[4];
+    let rows = y.shape().count() / channels;
+    // Shifted by the first row, so that a mean far from zero costs no digits.
+    let pivot = &y.host()[..channels];
+    let total = sums(cpu, rows, channels, |range, a, b| add_squares(cpu.isa(), &y.host()[range], pivot, a, b));
+    let n = rows as f64;
+    let mean: Vec<f32> = total.iter().zip(pivot).map(|((sum, _), &p)| (f64::from(p) + sum / n) as f32).collect();
+    let variance: Vec<f32> = total.iter().map(|(sum, squares)| ((squares - sum * sum / n) / n).max(0.0) as f32).collect();
+    Moments { mean: Tensor::from_slice(y.device(), [channels], &mean), variance: Tensor::from_slice(y.device(), [channels], &variance) }
+}
+
+simd! {
+    fn add_squares(values: &[f32], pivot: &[f32], sum: &mut [f64], squares: &mut [f64]) {
+        for row in values.chunks_exact(pivot.len()) {
+            for (((&x, &p), sum), squares) in row.iter().zip(pivot).zip(sum.iter_mut()).zip(squares.iter_mut()) {
+                let x = f64::from(x) - f64::from(p);
+                *sum += x;
+                *squares += x * x;
+            }
+        }
+    }
+}
+
+pub fn affine(moments: &Moments, weight: &Tensor, bias: &Tensor) -> Affine {
+    let channels = weight.shape().count();
+    let (mut scale, mut shift) = (Tensor::unspecified(weight.device(), [channels]), Tensor::unspecified(weight.device(), [channels]));
+    for c in 0..channels {
+        let inverse = 1.0 / (f64::from(moments.variance.host()[c]) + EPSILON).sqrt();
+        let s = f64::from(weight.host()[c]) * inverse;
+        scale.host_mut()[c] = s as f32;
+        shift.host_mut()[c] = (f64::from(bias.host()[c]) - f64::from(moments.mean.host()[c]) * s) as f32;
+    }
+    Affine { scale, shift }
+}
+
+pub fn apply(cpu: &Cpu, y: &Tensor, affine: &Affine) -> Tensor {
+    let channels = y.shape()[4];
+    let mut x = Tensor::unspecified(y.device(), y.shape());
+    let out = Disjoint::new(x.host_mut());
+    cpu.pieces(y.shape().count(), STRIP * channels, |range| {
+        // SAFETY: the pieces do not overlap.
+        let out = unsafe { out.part(range.clone()) };
+        scale_rows(cpu.isa(), &y.host()[range], affine.scale.host(), affine.shift.host(), out);
+    });
+    x
+}
+
+simd! {
+    fn scale_rows(y: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        for (row, out) in y.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
+            for (((out, y), scale), shift) in out.iter_mut().zip(row).zip(scale).zip(shift) {
+                *out = y * scale + shift;
+            }
+        }
+    }
+}
+
+pub fn backward(cpu: &Cpu, dx: &Tensor, y: &Tensor, moments: &Moments, weight: &Tensor, moving: Moving) -> Gradients {
+    let channels = y.shape()[4];
+    let rows = y.shape().count() / channels;
+    let inverse: Vec<f32> = moments.variance.host().iter().map(|&v| (1.0 / (f64::from(v) + EPSILON).sqrt()) as f32).collect();
+    let mean = moments.mean.host();
+    let total = sums(cpu, rows, channels, |range, a, b| {
+        add_products(cpu.isa(), &dx.host()[range.clone()], &y.host()[range], mean, &inverse, a, b);
+    });
+    // dy = scale · dx − (offset + slope · (y − mean)), the bracket 0 for constant moments.
+    let scale: Vec<f32> = weight.host().iter().zip(&inverse).map(|(w, inverse)| w * inverse).collect();
+    let n = rows as f64;
+    let share = if moving == Moving::Batch { 1.0 / n } else { 0.0 };
+    let offset: Vec<f32> = total.iter().zip(&scale).map(|((sum, _), &s)| (sum * share * f64::from(s)) as f32).collect();
+    let slope: Vec<f32> =
+        total.iter().zip(scale.iter().zip(&inverse)).map(|((_, product), (&s, &i))| (product * share * f64::from(s) * f64::from(i)) as f32).collect();
+    let mut dy = Tensor::unspecified(y.device(), y.shape());
+    let out = Disjoint::new(dy.host_mut());
+    cpu.pieces(y.shape().count(), STRIP * channels, |range| {
+        // SAFETY: the pieces do not overlap.
+        let out = unsafe { out.part(range.clone()) };
+        project(cpu.isa(), &dx.host()[range.clone()], &y.host()[range], &scale, mean, &offset, &slope, out);
+    });
+    let vector = |pick: fn(&(f64, f64)) -> f64| {
+        Tensor::from_slice(y.device(), [channels], &total.iter().map(|total| pick(total) as f32).collect::<Vec<_>>())
+    };
+    Gradients { dy, dbias: vector(|total| total.0), dweight: vector(|total| total.1) }
+}
+
+simd! {
+    fn add_products(dx: &[f32], y: &[f32], mean: &[f32], inverse: &[f32], sum: &mut [f64], product: &mut [f64]) {
+        let channels = mean.len();
+        for (dx, y) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+            for c in 0..channels {
+                let normalised = (y[c] - mean[c]) * inverse[c];
+                sum[c] += f64::from(dx[c]);
+                product[c] += f64::from(dx[c] * normalised);
+            }
+        }
+    }
+}
+
+simd! {
+    fn project(dx: &[f32], y: &[f32], scale: &[f32], mean: &[f32], offset: &[f32], slope: &[f32], out: &mut [f32]) {
+        let channels = mean.len();
+        for ((dx, y), out) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(out.chunks_exact_mut(channels)) {
+            for c in 0..channels {
+                out[c] = dx[c] * scale[c] - (offset[c] + slope[c] * (y[c] - mean[c]));
+            }
+        }
+    }
+}
+
+pub fn running(mean: &Tensor, variance: &Tensor, batch: &Moments, unbiased: f32) -> (Tensor, Tensor) {
+    let blend = |old: &Tensor, new: &Tensor, factor: f32| {
+        let values: Vec<f32> = old.host().iter().zip(new.host()).map(|(old, new)| (1.0 - MOMENTUM) * old + MOMENTUM * factor * new).collect();
+        Tensor::from_slice(old.device(), old.shape(), &values)
+    };
+    (blend(mean, &batch.mean, 1.0), blend(variance, &batch.variance, unbiased))
+}

@@ -1,0 +1,146 @@
+//! Floor 2: contiguous arrays on a device, and the forms in which activations travel.
+//!
+//! Everything is channels-last. Activations are `[N, H, W, F, C]`: F is the number of stored frames, next to
+//! the channels, so that the T steps of one pixel lie together (docs/adr/0001).
+
+use crate::base::Shape;
+use crate::device::{Buffer, Device};
+use bytemuck::Pod;
+use std::sync::Arc;
+
+/// A contiguous array on a device. Clones share memory until one of them is written.
+pub struct Array<T> {
+    device: Device,
+    shape: Shape,
+    data: Arc<Buffer<T>>,
+}
+
+/// An array of `f32`, the type of every weight, current and gradient.
+pub type Tensor = Array<f32>;
+
+impl<T> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Array { device: self.device.clone(), shape: self.shape, data: self.data.clone() }
+    }
+}
+
+impl<T: Pod + Default> Array<T> {
+    /// An array with unspecified contents, for an op to fill.
+    pub fn unspecified(device: &Device, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        Array { device: device.clone(), shape, data: Arc::new(Buffer::unspecified(device, shape.count())) }
+    }
+
+    /// An array of `value`.
+    pub fn full(device: &Device, shape: impl Into<Shape>, value: T) -> Self {
+        let mut array = Self::unspecified(device, shape);
+        array.host_mut().fill(value);
+        array
+    }
+
+    /// An array of zeros.
+    pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Self {
+        Self::full(device, shape, T::default())
+    }
+
+    /// An array with these elements, in row-major order. Panics (a bug) when their number is not the shape's.
+    pub fn from_slice(device: &Device, shape: impl Into<Shape>, elements: &[T]) -> Self {
+        let mut array = Self::unspecified(device, shape);
+        array.host_mut().copy_from_slice(elements);
+        array
+    }
+
+    /// The extents.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The device that holds it.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The elements as a vector on the host.
+    pub fn to_vec(&self) -> Vec<T> {
+        self.data.host().to_vec()
+    }
+
+    /// The elements, for code that runs on the host.
+    pub fn host(&self) -> &[T] {
+        self.data.host()
+    }
+
+    /// The elements, writable; copied first where another handle shares them.
+    pub fn host_mut(&mut self) -> &mut [T] {
+        if Arc::get_mut(&mut self.data).is_none() {
+            let mut own = Buffer::unspecified(&self.device, self.shape.count());
+            own.host_mut().copy_from_slice(self.data.host());
+            self.data = Arc::new(own);
+        }
+        Arc::get_mut(&mut self.data).expect("just made its own").host_mut()
+    }
+
+    /// The same elements under another shape of as many elements. Panics (a bug) otherwise.
+    #[must_use]
+    pub fn reshaped(mut self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(self.shape.count(), shape.count(), "{} reshaped to {shape}", self.shape);
+        self.shape = shape;
+        self
+    }
+}
+
+/// An activation `[N, H, W, F, C]` in the form that its maker wrote it.
+#[derive(Clone)]
+pub enum Data {
+    /// Numbers, `[N, H, W, F, C]`.
+    Real(Tensor),
+    /// Spikes as bits: `[N, H, W, ceil(T/8), C]` bytes, bit t % 8 of plane t / 8 is step t.
+    Spikes {
+        /// The bytes.
+        codes: Array<u8>,
+        /// T, the number of steps (F of the activation).
+        steps: usize,
+    },
+    /// 2x2-pooled spikes: as `Spikes` with a nibble 0..=4 a step, worth a quarter each.
+    Quarters {
+        /// The nibbles, eight a word.
+        codes: Array<u32>,
+        /// T, the number of steps (F of the activation).
+        steps: usize,
+    },
+}
+
+impl Data {
+    /// The shape `[N, H, W, F, C]` of the activation, whatever its form.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Data::Real(tensor) => tensor.shape(),
+            Data::Spikes { codes, steps } => with_frames(codes.shape(), *steps),
+            Data::Quarters { codes, steps } => with_frames(codes.shape(), *steps),
+        }
+    }
+
+    /// The number of stored frames F.
+    pub fn frames(&self) -> usize {
+        self.shape()[3]
+    }
+
+    /// The device that holds it.
+    pub fn device(&self) -> &Device {
+        match self {
+            Data::Real(tensor) => tensor.device(),
+            Data::Spikes { codes, .. } => codes.device(),
+            Data::Quarters { codes, .. } => codes.device(),
+        }
+    }
+}
+
+/// The number of eight-step planes that hold `steps` steps.
+pub fn planes(steps: usize) -> usize {
+    steps.div_ceil(8)
+}
+
+fn with_frames(shape: Shape, frames: usize) -> Shape {
+    Shape::new(&[shape[0], shape[1], shape[2], frames, shape[4]])
+}
