@@ -2,7 +2,11 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the floors and the invariants; each module below is one room.
 
+pub mod autodiff;
 pub mod base;
 pub mod device;
+pub mod loss;
+pub mod nn;
 pub mod ops;
 pub mod tensor;
+pub mod zoo;

@@ -1,0 +1,247 @@
+//! Floor 4: what travels forward (signals), what is kept (a trace), and what comes back (gradients).
+//!
+//! Autodiff here is a trace by value: `Model::forward` returns logits and a [`Trace`]; `Model::backward` takes the
+//! trace, the logits' gradient, and says how credit returns and what is wanted. Nothing is stored in a layer, so
+//! one forward serves any number of backwards, each with its own surrogate.
+
+use crate::base::{Error, Result, Shape, rng::Philox, usage};
+use crate::ops::lif::Spread;
+use crate::ops::norm::{Affine, Moments};
+use crate::tensor::{Data, Tensor};
+use std::fmt;
+
+pub use crate::ops::lif::{Credit, Surrogate, SurrogateKind};
+
+/// How the frames of a signal relate to the T steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frames {
+    /// One frame that stands for T equal ones.
+    Held(usize),
+    /// T frames.
+    Each(usize),
+}
+
+impl Frames {
+    /// T.
+    pub fn steps(self) -> usize {
+        match self {
+            Frames::Held(steps) | Frames::Each(steps) => steps,
+        }
+    }
+}
+
+/// An activation on its way: `[N,H,W,F,C]`, F = 1 when held.
+#[derive(Clone)]
+pub struct Signal {
+    /// The activation.
+    pub data: Data,
+    /// What its frames stand for.
+    pub frames: Frames,
+}
+
+/// A gradient on its way back: of a held signal the sum over steps (F = 1); of any other one frame a step, or one
+/// frame (F = 1) when it is the same at every step.
+#[derive(Clone)]
+pub struct Grad {
+    /// `[N,H,W,F,C]`, of the signal, or of its 2x2 pool.
+    pub tensor: Tensor,
+    /// Whether it belongs to the pool above the signal.
+    pub spread: Spread,
+}
+
+impl Grad {
+    /// A gradient of the signal itself.
+    pub fn plain(tensor: Tensor) -> Grad {
+        Grad { tensor, spread: Spread::Plain }
+    }
+}
+
+/// What the neurons do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fire {
+    /// ReLU: the network is its ANN (T = 0).
+    Relu,
+    /// Spikes over so many steps.
+    Spike {
+        /// T ≥ 1.
+        steps: usize,
+    },
+}
+
+/// Which statistics batch norm uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    /// The running ones (eval mode).
+    Running,
+    /// The batch's (train mode); they come back in the trace.
+    Batch,
+}
+
+/// What a trace keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Spikes alone, for counting: no backward.
+    Spikes,
+    /// Enough for the gradient of the input.
+    ForInput,
+    /// Enough for all gradients.
+    All,
+}
+
+/// One forward pass, described.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// What the neurons do.
+    pub fire: Fire,
+    /// Batch norm's statistics.
+    pub statistics: Statistics,
+    /// Dropout's draws (None: off).
+    pub dropout: Option<Philox>,
+    /// What to keep.
+    pub keep: Keep,
+}
+
+impl Pass {
+    /// Eval mode: running statistics, no dropout.
+    pub fn eval(fire: Fire, keep: Keep) -> Pass {
+        Pass { fire, statistics: Statistics::Running, dropout: None, keep }
+    }
+
+    /// Train mode: batch statistics, dropout drawn from `dropout`, everything kept.
+    pub fn train(fire: Fire, dropout: Philox) -> Pass {
+        Pass { fire, statistics: Statistics::Batch, dropout: Some(dropout), keep: Keep::All }
+    }
+}
+
+/// Which gradients a backward computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Of the images (an attack: no weight gradient is ever computed).
+    Input,
+    /// Of the parameters.
+    Params,
+    /// Of both.
+    Both,
+}
+
+impl Want {
+    /// Whether parameters are wanted.
+    pub fn params(self) -> bool {
+        self != Want::Input
+    }
+
+    /// Whether the input is wanted.
+    pub fn input(self) -> bool {
+        self != Want::Params
+    }
+}
+
+/// What one layer keeps of its forward.
+pub enum Saved {
+    /// A product: its input (only the shape when parameters will not be wanted).
+    Product {
+        /// The input.
+        x: Option<Data>,
+        /// Its shape.
+        shape: Shape,
+        /// Its frames.
+        frames: Frames,
+    },
+    /// Norm and neuron: the current before both.
+    Neuron {
+        /// The current (None when only spikes are kept).
+        y: Option<Tensor>,
+        /// The normalisation that was applied.
+        affine: Option<Affine>,
+        /// The moments behind it.
+        moments: Option<Moments>,
+        /// Frames of the current.
+        frames: Frames,
+        /// The spikes (None for ReLU).
+        spikes: Option<Data>,
+    },
+    /// A change of shape: the shape that came in.
+    Shape(Shape),
+    /// Dropout: the draws, and T.
+    Mask {
+        /// The draws (None: it was off).
+        stream: Option<Philox>,
+        /// Frames that came in.
+        frames: Frames,
+    },
+}
+
+/// What a forward kept, layer by layer.
+pub struct Trace {
+    /// One entry a layer.
+    pub saved: Vec<Saved>,
+    /// The pass that made it.
+    pub pass: Pass,
+    /// The logits of every step, `[N,1,1,F,K]`.
+    pub steps: Tensor,
+    /// What their frames stand for.
+    pub frames: Frames,
+}
+
+/// Gradients of a backward.
+pub struct Gradients {
+    /// By parameter slot; None where a parameter has no gradient (v_th at T = 0 or under BPTR).
+    pub params: Vec<Option<Tensor>>,
+    /// Of the images `[N,H,W,C]`, if wanted.
+    pub input: Option<Tensor>,
+}
+
+impl Gradients {
+    /// Add the parameter gradients of `other` (two forwards, one step).
+    pub fn absorb(&mut self, other: Gradients) {
+        for (mine, theirs) in self.params.iter_mut().zip(other.params) {
+            match (mine.as_mut(), theirs) {
+                (Some(mine), Some(theirs)) => mine.host_mut().iter_mut().zip(theirs.host()).for_each(|(a, b)| *a += b),
+                (None, theirs) => *mine = theirs,
+                (Some(_), None) => {}
+            }
+        }
+    }
+}
+
+/// A way to look at a spiking network for its gradients: one member of an ensemble attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lens {
+    /// The spiking network, blame returning as said.
+    Spiking(Credit),
+    /// The ReLU network of the same weights, forward and backward ("Act").
+    Act,
+}
+
+impl Lens {
+    /// A lens from a surrogate's name and γ. Errors (usage): unknown names, γ not positive.
+    pub fn surrogate(name: &str, gamma: f32) -> Result<Lens> {
+        Ok(Lens::Spiking(Credit::Bptt(Surrogate::new(name.parse()?, gamma)?)))
+    }
+
+    /// A lens from `--credit`: bptt, rate. Errors (usage): another name.
+    pub fn credit(name: &str) -> Result<Lens> {
+        match name {
+            "bptt" => Ok(Lens::default()),
+            "rate" | "bptr" => Ok(Lens::Spiking(Credit::Rate)),
+            _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, ["bptt", "rate"]))),
+        }
+    }
+}
+
+impl Default for Lens {
+    /// BPTT with PCW, γ = 1.
+    fn default() -> Self {
+        Lens::Spiking(Credit::Bptt(Surrogate::default()))
+    }
+}
+
+impl fmt::Display for Lens {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Lens::Spiking(Credit::Bptt(surrogate)) => write!(f, "{surrogate}"),
+            Lens::Spiking(Credit::Rate) => f.write_str("BPTR"),
+            Lens::Act => f.write_str("Act"),
+        }
+    }
+}

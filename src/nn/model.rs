@@ -1,0 +1,274 @@
+//! A network: pixels in, logits out, and the way back.
+
+use super::neuron::through_pool;
+use super::{Layer, Param, Role};
+use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Trace, Want};
+use crate::base::{Result, Shape, ensure};
+use crate::device::Device;
+use crate::ops::lif::{self, Reset};
+use crate::ops::norm::{self, Affine};
+use crate::ops::{flatten, frames, pool};
+use crate::tensor::{Data, Tensor};
+
+/// What a network is, apart from its numbers: enough to build it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// Architecture name or plan.
+    pub arch: String,
+    /// K.
+    pub classes: usize,
+    /// Channels, height, width of an image.
+    pub input: [usize; 3],
+    /// Mean a channel, subtracted from pixels in [0,1].
+    pub mean: Vec<f32>,
+    /// Standard deviation a channel.
+    pub std: Vec<f32>,
+    /// Whether products have biases.
+    pub bias: bool,
+    /// T; 0 is the ANN.
+    pub steps: usize,
+    /// Leak of the neurons.
+    pub leak: f32,
+    /// Reset of the neurons.
+    pub reset: Reset,
+    /// Dropout probability.
+    pub dropout: f32,
+}
+
+impl Spec {
+    /// What the neurons of this network do.
+    pub fn fire(&self) -> Fire {
+        if self.steps == 0 { Fire::Relu } else { Fire::Spike { steps: self.steps } }
+    }
+}
+
+/// How active a layer of neurons was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// The threshold's name without `.v_th`.
+    pub name: String,
+    /// Spikes in all.
+    pub spikes: u64,
+    /// Neurons that never fired.
+    pub silent: u64,
+    /// Neurons (images · pixels · channels).
+    pub neurons: u64,
+    /// T.
+    pub steps: usize,
+}
+
+/// A network.
+#[derive(Clone)]
+pub struct Model {
+    spec: Spec,
+    layers: Vec<Layer>,
+    pixels: Affine,
+    device: Device,
+}
+
+impl Model {
+    /// A network of `layers`; parameters get their slots in order.
+    pub fn new(device: &Device, spec: Spec, mut layers: Vec<Layer>) -> Model {
+        layers.iter_mut().flat_map(Layer::params_mut).enumerate().for_each(|(slot, param)| param.slot = slot);
+        let vector = |values: Vec<f32>| Tensor::from_slice(device, [values.len()], &values);
+        let scale: Vec<f32> = spec.std.iter().map(|std| 1.0 / std).collect();
+        let shift = spec.mean.iter().zip(&spec.std).map(|(mean, std)| -(f64::from(*mean) / f64::from(*std)) as f32).collect();
+        let pixels = Affine { scale: vector(scale), shift: vector(shift) };
+        Model { spec, layers, pixels, device: device.clone() }
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Run at another number of steps from now on.
+    pub fn set_steps(&mut self, steps: usize) {
+        self.spec.steps = steps;
+    }
+
+    /// The device that it lives on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Its layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Its layers, writable (their number and kinds stay).
+    pub fn layers_mut(&mut self) -> &mut [Layer] {
+        &mut self.layers
+    }
+
+    /// Its parameters by slot.
+    pub fn params(&self) -> Vec<&Param> {
+        self.layers.iter().flat_map(Layer::params).collect()
+    }
+
+    /// Its parameters by slot, writable.
+    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+        self.layers.iter_mut().flat_map(Layer::params_mut).collect()
+    }
+
+    /// The thresholds, input to output.
+    pub fn thresholds(&self) -> Vec<f32> {
+        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().host()[0]).collect()
+    }
+
+    /// The signal of normalised pixels, held for `steps`. Errors: images of another size than the network's.
+    pub fn present(&self, images: &Tensor, steps: usize) -> Result<Signal> {
+        let [channels, height, width] = self.spec.input;
+        let shape = images.shape();
+        ensure!(
+            shape.rank() == 4 && shape.extents()[1..] == [height, width, channels],
+            "model: {} wants images of {channels}x{height}x{width}, got {}",
+            self.spec.arch,
+            if shape.rank() == 4 { format!("{}x{}x{}", shape[3], shape[1], shape[2]) } else { shape.to_string() }
+        );
+        let held = images.clone().reshaped([shape[0], height, width, 1, channels]);
+        Ok(Signal { data: Data::Real(norm::apply(&held, &self.pixels)?), frames: Frames::Held(steps) })
+    }
+
+    /// Logits `[N,K]` of images `[N,H,W,C]` in [0,1], and what the pass keeps. Errors: images of another size.
+    pub fn forward(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Trace)> {
+        let steps = if let Fire::Spike { steps } = pass.fire { steps } else { 1 };
+        let mut signal = self.present(images, steps)?;
+        let mut saved = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let (next, kept) = layer.forward(signal, pass)?;
+            signal = next;
+            saved.push(kept);
+        }
+        let steps = pool::numbers(&signal.data);
+        Ok((frames::mean(&steps), Trace { saved, pass: *pass, steps, frames: signal.frames }))
+    }
+
+    /// Gradients of a scalar whose gradient at the logits is `dlogits` `[N,K]`; the trace serves again.
+    pub fn backward(&self, trace: &Trace, dlogits: &Tensor, credit: Credit, want: Want) -> Result<Gradients> {
+        let mut way = self.way_back(trace.frames, dlogits, &trace.saved)?;
+        for (layer, saved) in self.layers.iter().zip(&trace.saved).rev() {
+            way.grad = layer.backward(saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
+        }
+        self.arrive(way, want)
+    }
+
+    /// As [`Model::backward`], freeing the trace on the way.
+    pub fn backward_consuming(&self, mut trace: Trace, dlogits: &Tensor, credit: Credit, want: Want) -> Result<Gradients> {
+        let mut way = self.way_back(trace.frames, dlogits, &trace.saved)?;
+        for layer in self.layers.iter().rev() {
+            let Some(saved) = trace.saved.pop() else { break };
+            way.grad = layer.backward(&saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
+        }
+        self.arrive(way, want)
+    }
+
+    fn way_back(&self, frames: Frames, dlogits: &Tensor, saved: &[Saved]) -> Result<WayBack> {
+        ensure!(saved.len() == self.layers.len(), "model: a trace of {} layers for a network of {}", saved.len(), self.layers.len());
+        let (n, k) = (dlogits.shape()[0], dlogits.shape()[1]);
+        let held = dlogits.clone().reshaped([n, 1, 1, 1, k]);
+        // Logits are the mean over steps: every step's gradient is dlogits / T, one frame for all.
+        let tensor = match frames {
+            Frames::Held(_) => held,
+            Frames::Each(steps) => frames::repeat(&held, 1, 1.0 / steps as f32),
+        };
+        let gradients = Gradients { params: vec![None; self.params().len()], input: None };
+        Ok(WayBack { grad: Grad::plain(tensor), gradients })
+    }
+
+    fn arrive(&self, way: WayBack, want: Want) -> Result<Gradients> {
+        let WayBack { grad, mut gradients } = way;
+        if want.input() {
+            let (tensor, scale) = (grad.tensor, self.pixels.scale.clone());
+            let shift = Tensor::zeros(&self.device, scale.shape());
+            let shape = tensor.shape();
+            let dx = norm::apply(&tensor, &Affine { scale, shift })?;
+            gradients.input = Some(dx.reshaped([shape[0], shape[1], shape[2], shape[4]]));
+        }
+        Ok(gradients)
+    }
+
+    /// Take over the batch statistics that a train-mode forward left in its trace.
+    pub fn absorb(&mut self, trace: &Trace) {
+        for (layer, saved) in self.layers.iter_mut().zip(&trace.saved) {
+            if let Layer::Neuron(neuron) = layer {
+                neuron.absorb(saved);
+            }
+        }
+    }
+
+    /// How active every layer of neurons was in `trace`.
+    pub fn activity(&self, trace: &Trace) -> Vec<Activity> {
+        let neurons = self.layers.iter().zip(&trace.saved).filter_map(|(layer, saved)| match (layer, saved) {
+            (Layer::Neuron(neuron), Saved::Neuron { spikes: Some(spikes), .. }) => Some((neuron, spikes)),
+            _ => None,
+        });
+        neurons
+            .map(|(neuron, spikes)| Activity {
+                name: neuron.v_th.name.trim_end_matches(".v_th").to_string(),
+                spikes: lif::count(spikes),
+                silent: lif::silent(spikes),
+                neurons: (spikes.shape().count() / spikes.frames()) as u64,
+                steps: spikes.frames(),
+            })
+            .collect()
+    }
+}
+
+struct WayBack {
+    grad: Grad,
+    gradients: Gradients,
+}
+
+impl Layer {
+    /// The layer's parameters, in the order of its state dict.
+    pub fn params(&self) -> Vec<&Param> {
+        match self {
+            Layer::Product(product) => std::iter::once(&product.weight).chain(&product.bias).collect(),
+            Layer::Neuron(neuron) => {
+                let norm = neuron.norm.iter().flat_map(|norm| [&norm.weight, &norm.bias]);
+                norm.chain(std::iter::once(&neuron.v_th)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The layer's parameters, writable.
+    pub fn params_mut(&mut self) -> Vec<&mut Param> {
+        match self {
+            Layer::Product(product) => std::iter::once(&mut product.weight).chain(&mut product.bias).collect(),
+            Layer::Neuron(neuron) => {
+                let norm = neuron.norm.iter_mut().flat_map(|norm| [&mut norm.weight, &mut norm.bias]);
+                norm.chain(std::iter::once(&mut neuron.v_th)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The signal behind this layer, and what the pass keeps of it.
+    pub fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
+        let shape: Shape = x.data.shape();
+        let frames = x.frames;
+        match self {
+            Layer::Product(product) => product.forward(x, pass),
+            Layer::Neuron(neuron) => neuron.forward(x, pass),
+            Layer::AveragePool => Ok((Signal { data: pool::average(&x.data)?, frames }, Saved::Shape(shape))),
+            Layer::GlobalPool => Ok((Signal { data: Data::Real(pool::global(&x.data)), frames }, Saved::Shape(shape))),
+            Layer::Flatten => Ok((Signal { data: flatten::forward(x.data), frames }, Saved::Shape(shape))),
+            Layer::Dropout(dropout) => dropout.forward(x, pass),
+        }
+    }
+
+    fn backward(&self, saved: &Saved, pass: &Pass, dy: Grad, credit: Credit, want: Want, gradients: &mut Gradients) -> Result<Grad> {
+        match (self, saved) {
+            (Layer::Product(product), Saved::Product { x, shape, .. }) => product.backward(x, *shape, dy, want, gradients),
+            (Layer::Neuron(neuron), saved) => neuron.backward(saved, pass, dy, credit, want, gradients),
+            (Layer::AveragePool, Saved::Shape(shape)) => Ok(through_pool(dy, *shape)),
+            (Layer::GlobalPool, Saved::Shape(shape)) => Ok(Grad::plain(pool::global_backward(&dy.tensor, *shape))),
+            (Layer::Flatten, Saved::Shape(shape)) => Ok(Grad::plain(flatten::backward(dy.tensor, *shape))),
+            (Layer::Dropout(dropout), Saved::Mask { stream, frames }) => dropout.backward(*stream, *frames, dy),
+            _ => Err(crate::base::fail!("model: the trace belongs to another network")),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Batch norm and neuron: one unit, so that the normalised current is never stored.
+
+use super::Param;
+use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
+use crate::base::{Result, Shape, fail};
+use crate::ops::lif::{self, Down, Dynamics, Reset, Spread, Upstream};
+use crate::ops::norm::{self, Affine, Moments, Moving};
+use crate::ops::{frames, pool, relu};
+use crate::tensor::{Data, Tensor};
+
+/// Batch normalisation's parameters and running statistics.
+#[derive(Clone)]
+pub struct Norm {
+    /// `[C]`.
+    pub weight: Param,
+    /// `[C]`.
+    pub bias: Param,
+    /// Running mean and (unbiased) variance.
+    pub running: Moments,
+    /// Batches that the running statistics have seen.
+    pub batches: u64,
+}
+
+/// A layer of neurons behind an optional normalisation.
+#[derive(Clone)]
+pub struct Neuron {
+    /// The normalisation.
+    pub norm: Option<Norm>,
+    /// The firing threshold.
+    pub v_th: Param,
+    /// Share of the membrane that survives a step.
+    pub leak: f32,
+    /// Reset.
+    pub reset: Reset,
+}
+
+impl Neuron {
+    /// The dynamics over `steps` steps.
+    pub fn dynamics(&self, steps: usize) -> Dynamics {
+        Dynamics { steps, leak: self.leak, reset: self.reset }
+    }
+
+    /// The normalisation under these statistics: what is applied, and the moments behind it.
+    pub fn normalise(&self, y: &Tensor, statistics: Statistics) -> Result<Option<(Affine, Moments)>> {
+        let Some(norm) = &self.norm else { return Ok(None) };
+        let moments = match statistics {
+            Statistics::Running => norm.running.clone(),
+            Statistics::Batch => norm::moments(y)?,
+        };
+        Ok(Some((norm::affine(&moments, norm.weight.value(), norm.bias.value()), moments)))
+    }
+
+    pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
+        let Data::Real(y) = x.data else { return Err(fail!("{}: a neuron wants a current, got spikes", self.v_th.name)) };
+        let (affine, moments) = self.normalise(&y, pass.statistics)?.unzip();
+        let (data, after, spikes) = match pass.fire {
+            Fire::Relu => (Data::Real(relu::forward(&y, affine.as_ref())), x.frames, None),
+            Fire::Spike { steps } => {
+                let spikes = lif::forward(&y, affine.as_ref(), self.v_th.value(), self.dynamics(steps))?;
+                (spikes.clone(), Frames::Each(steps), Some(spikes))
+            }
+        };
+        let kept = pass.keep > Keep::Spikes;
+        let saved = Saved::Neuron { y: kept.then_some(y), affine, moments, frames: x.frames, spikes };
+        Ok((Signal { data, frames: after }, saved))
+    }
+
+    pub(super) fn backward(&self, saved: &Saved, pass: &Pass, dz: Grad, credit: Credit, want: Want, gradients: &mut Gradients) -> Result<Grad> {
+        let Saved::Neuron { y: Some(y), affine, moments, .. } = saved else {
+            return Err(fail!("{}: the trace keeps no current; a backward needs Keep::ForInput or Keep::All", self.v_th.name));
+        };
+        let affine = affine.as_ref();
+        let constant = pass.statistics == Statistics::Running;
+        // With constant statistics and no parameter wanted, the affine map is passed on the way.
+        let short = constant && !want.params();
+        let down = if short { Down::Scaled } else { Down::Current };
+        let upstream = Upstream { gradient: &dz.tensor, spread: dz.spread };
+        let dx = match pass.fire {
+            Fire::Relu => relu::backward(y, affine, upstream, down)?,
+            Fire::Spike { steps } => {
+                let lif::Gradients { dx, dv_th } = lif::backward(y, affine, self.v_th.value(), self.dynamics(steps), upstream, credit, down)?;
+                if want.params() && matches!(credit, Credit::Bptt(_)) {
+                    gradients.params[self.v_th.slot] = Some(dv_th);
+                }
+                dx
+            }
+        };
+        let (Some(norm), Some(moments), false) = (&self.norm, moments, short) else { return Ok(Grad::plain(dx)) };
+        let dx = if dx.shape()[3] == y.shape()[3] { dx } else { frames::repeat(&dx, y.shape()[3], 1.0) };
+        let moving = if constant { Moving::Constant } else { Moving::Batch };
+        let norm::Gradients { dy, dweight, dbias } = norm::backward(&dx, y, moments, norm.weight.value(), moving)?;
+        if want.params() {
+            gradients.params[norm.weight.slot] = Some(dweight);
+            gradients.params[norm.bias.slot] = Some(dbias);
+        }
+        Ok(Grad::plain(dy))
+    }
+
+    /// Running statistics after the batch that left `saved` (METHOD §2: unbiased over T·N·H·W).
+    pub(super) fn absorb(&mut self, saved: &Saved) {
+        if let (Some(norm), Saved::Neuron { moments: Some(batch), frames, spikes: _, y: Some(y), .. }) = (&mut self.norm, saved) {
+            let stored = y.shape().count() / y.shape()[4];
+            let repeats = if let Frames::Held(steps) = frames { *steps } else { 1 };
+            let (mean, variance) = norm::running(&norm.running.mean, &norm.running.variance, batch, stored, repeats);
+            norm.running = Moments { mean, variance };
+            norm.batches += 1;
+        }
+    }
+}
+
+/// The gradient of a signal that reached a pool: handed on in the pool's terms, for the neuron below to spread.
+pub(super) fn through_pool(dy: Grad, shape: Shape) -> Grad {
+    match dy.spread {
+        Spread::Plain => Grad { tensor: dy.tensor, spread: Spread::Quarters },
+        // A pool upon a pool: the upper one is spelled out.
+        Spread::Quarters => {
+            let halved = Shape::new(&[shape[0], shape[1] / 2, shape[2] / 2, shape[3], shape[4]]);
+            Grad { tensor: pool::spread(&dy.tensor, halved), spread: Spread::Quarters }
+        }
+    }
+}

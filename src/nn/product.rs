@@ -1,0 +1,64 @@
+//! Convolution and linear layers: linear in the signal, so they run on whatever frames arrive.
+
+use super::Param;
+use crate::autodiff::{Grad, Gradients, Keep, Pass, Saved, Signal, Want};
+use crate::base::{Result, Shape, fail};
+use crate::ops::lif::Spread;
+use crate::ops::{conv, frames, pool};
+use crate::tensor::{Data, Tensor};
+
+/// y = w ∗ x + b. A linear layer has a 1x1 kernel.
+#[derive(Clone)]
+pub struct Product {
+    /// `[C_out,kh,kw,C_in]`.
+    pub weight: Param,
+    /// `[C_out]`.
+    pub bias: Option<Param>,
+    /// Stride.
+    pub stride: usize,
+    /// Padding.
+    pub pad: usize,
+}
+
+impl Product {
+    pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
+        let bias = self.bias.as_ref().map(Param::value);
+        let y = conv::forward(&x.data, &self.weight.weight, bias, self.stride, self.pad).map_err(|error| error.within(&self.weight.name))?;
+        let shape = x.data.shape();
+        let saved = Saved::Product { x: (pass.keep == Keep::All).then_some(x.data), shape, frames: x.frames };
+        Ok((Signal { data: Data::Real(y), frames: x.frames }, saved))
+    }
+
+    pub(super) fn backward(&self, x: &Option<Data>, shape: Shape, dy: Grad, want: Want, gradients: &mut Gradients) -> Result<Grad> {
+        let dy = pooled(dy, shape, self);
+        if want.params() {
+            let Some(x) = x else {
+                return Err(fail!("{}: the trace keeps no input; a weight gradient needs Keep::All", self.weight.name));
+            };
+            let steps = x.frames();
+            // A gradient that is the same at every step belongs to each of x's frames.
+            let all = if dy.shape()[3] == steps { dy.clone() } else { frames::repeat(&dy, steps, 1.0) };
+            let dw = conv::backward_weight(x, &all, self.weight.value().shape(), self.stride, self.pad)?;
+            gradients.params[self.weight.slot] = Some(dw);
+            if let Some(bias) = &self.bias {
+                gradients.params[bias.slot] = Some(conv::backward_bias(&all));
+            }
+        }
+        if self.weight.slot == 0 && !want.input() {
+            return Ok(Grad::plain(dy)); // the first layer of all: nobody asks below
+        }
+        Ok(Grad::plain(conv::backward_input(&dy, &self.weight.weight, shape, self.stride, self.pad)?))
+    }
+}
+
+/// Spells out a pool's gradient (a pool right behind a product, without a neuron between).
+fn pooled(dy: Grad, input: Shape, product: &Product) -> Tensor {
+    match dy.spread {
+        Spread::Plain => dy.tensor,
+        Spread::Quarters => {
+            let kernel = product.weight.value().shape();
+            let out = |axis: usize, side: usize| (input[axis] + 2 * product.pad - side) / product.stride + 1;
+            pool::spread(&dy.tensor, Shape::new(&[input[0], out(1, kernel[1]), out(2, kernel[2]), 1, kernel[0]]))
+        }
+    }
+}
