@@ -4,9 +4,12 @@
 
 pub mod autodiff;
 pub mod base;
+pub mod data;
 pub mod device;
 pub mod loss;
 pub mod nn;
 pub mod ops;
+pub mod record;
+pub mod report;
 pub mod tensor;
 pub mod zoo;

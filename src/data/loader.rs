@@ -1,0 +1,238 @@
+//! A prefetching loader: batches are assembled on a background thread, two ahead.
+//!
+//! Order and content are a pure function of (seed, epoch); the thread ends with the last batch or when the loader
+//! is dropped, and dropping waits for it.
+
+use super::{Augment, Images};
+use crate::base::rng::{Philox, Purpose};
+use crate::base::{Result, ensure, fail};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+/// How many batches wait, assembled.
+const AHEAD: usize = 2;
+
+/// Images as a network takes them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// [n, H, W, C] in [0, 1].
+    pub images: Vec<f32>,
+    /// [n].
+    pub labels: Vec<i32>,
+    /// [n], each image's index in its set.
+    pub ids: Vec<u64>,
+}
+
+impl Batch {
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image (never true of a loaded batch).
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+/// The order of the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As stored, for evaluation.
+    Sequential,
+    /// A permutation drawn from (seed, epoch), for training.
+    Shuffled,
+}
+
+/// What happens to a last batch that is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// It is delivered, short.
+    Keep,
+    /// It is left out.
+    Drop,
+}
+
+/// How one pass over a set of images goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Images a batch, at least 1.
+    pub batch: usize,
+    /// Their order.
+    pub order: Order,
+    /// The short last batch.
+    pub last: Last,
+    /// What is done to each image.
+    pub augment: Augment,
+    /// The colour [C] of a cutout: the mean of the data set. May be empty without cutout.
+    pub mean: Vec<f32>,
+    /// The seed of order and augmentation.
+    pub seed: u64,
+    /// The epoch, the other coordinate of order and augmentation.
+    pub epoch: u64,
+}
+
+impl Plan {
+    /// Every image as it is and in its place, `batch` at a time.
+    pub fn sequential(batch: usize) -> Plan {
+        Plan { batch, order: Order::Sequential, last: Last::Keep, augment: Augment::NONE, mean: Vec::new(), seed: 0, epoch: 0 }
+    }
+
+    /// The number of batches that `images` images make.
+    pub fn batches(&self, images: usize) -> usize {
+        match self.last {
+            Last::Keep => images.div_ceil(self.batch),
+            Last::Drop => images / self.batch,
+        }
+    }
+}
+
+/// An iterator of [`Batch`]es.
+#[derive(Debug)]
+pub struct Loader {
+    // The receiver is taken before the worker is joined: a worker that waits to send then gives up.
+    batches: Option<Receiver<Batch>>,
+    worker: Option<JoinHandle<()>>,
+    left: usize,
+}
+
+impl Loader {
+    /// Starts one pass over `images`.
+    ///
+    /// # Errors
+    /// If the batch size is 0, no batch would come, a cutout lacks its colour, or no thread can be started.
+    pub fn new(images: Arc<Images>, plan: Plan) -> Result<Loader> {
+        ensure!(plan.batch > 0, "loader: batch size 0; at least 1 is needed");
+        let left = plan.batches(images.len());
+        ensure!(left > 0, "loader: {} images make no batch of {}; use a smaller batch", images.len(), plan.batch);
+        ensure!(
+            plan.augment.cutout == 0 || plan.mean.len() == images.channels,
+            "loader: the mean colour has {} values, the images have {} channels",
+            plan.mean.len(),
+            images.channels
+        );
+        let (sender, batches) = sync_channel(AHEAD);
+        let work = move || {
+            let order = match plan.order {
+                Order::Sequential => (0..images.len()).collect(),
+                Order::Shuffled => Philox::stream(plan.seed, Purpose::Shuffle, &[plan.epoch]).permutation(images.len()),
+            };
+            for ids in order.chunks(plan.batch).take(left) {
+                if sender.send(assemble(&images, ids, &plan)).is_err() {
+                    return;
+                }
+            }
+        };
+        let worker = std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(work)
+            .map_err(|cause| fail!("loader: cannot start a thread: {cause}"))?;
+        Ok(Loader { batches: Some(batches), worker: Some(worker), left })
+    }
+
+    /// Waits for the worker; a panic of it (a bug) goes on here.
+    fn finish(&mut self) {
+        self.batches = None;
+        if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn assemble(images: &Images, ids: &[usize], plan: &Plan) -> Batch {
+    let mut pixels = Vec::with_capacity(ids.len() * images.size());
+    for &id in ids {
+        plan.augment.append(images, id, plan.seed, plan.epoch, &plan.mean, &mut pixels);
+    }
+    Batch {
+        images: pixels,
+        labels: ids.iter().map(|&id| i32::from(images.labels[id])).collect(),
+        ids: ids.iter().map(|&id| id as u64).collect(),
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let batch = self.batches.as_ref().and_then(|batches| batches.recv().ok());
+        match batch {
+            Some(_) => self.left -= 1,
+            None => self.finish(),
+        }
+        batch
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Loader {}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Flip;
+
+    fn images(n: u16) -> Arc<Images> {
+        let pixels = (0..n).flat_map(|i| [i as u8, (i * 2) as u8, 7, 8]).collect();
+        Arc::new(Images { channels: 1, height: 2, width: 2, pixels, labels: (0..n).map(|i| i % 10).collect(), classes: 10 })
+    }
+
+    fn training(epoch: u64) -> Plan {
+        let augment = Augment { crop_pad: 1, flip: Flip::Half, cutout: 1 };
+        Plan { order: Order::Shuffled, last: Last::Drop, augment, mean: vec![0.5], seed: 1, epoch, ..Plan::sequential(8) }
+    }
+
+    #[test]
+    fn a_sequential_pass_gives_every_image_in_order_and_the_short_batch() {
+        let loader = Loader::new(images(21), Plan::sequential(8)).unwrap();
+        assert_eq!(loader.len(), 3);
+        let batches: Vec<Batch> = loader.collect();
+        assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [8, 8, 5]);
+        assert!(batches.iter().flat_map(|b| b.ids.clone()).eq(0..21));
+        assert_eq!(batches[2].images[..4], [16.0 / 255.0, 32.0 / 255.0, 7.0 / 255.0, 8.0 / 255.0]);
+        assert_eq!(batches[2].labels, [6, 7, 8, 9, 0]);
+        assert_eq!(batches[1], images(21).batch(8..16).unwrap());
+    }
+
+    #[test]
+    fn a_training_pass_is_a_function_of_seed_and_epoch() {
+        let pass = |plan| Loader::new(images(21), plan).unwrap().collect::<Vec<Batch>>();
+        let first = pass(training(0));
+        assert_eq!(first.iter().map(Batch::len).collect::<Vec<_>>(), [8, 8]);
+        assert_eq!(first, pass(training(0)));
+        assert_ne!(first, pass(training(1)));
+        assert_ne!(first, pass(Plan { seed: 2, ..training(0) }));
+        let mut ids: Vec<u64> = first.iter().flat_map(|b| b.ids.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 16);
+    }
+
+    #[test]
+    fn dropping_a_loader_early_ends_its_thread() {
+        let set = images(200);
+        let mut loader = Loader::new(set.clone(), Plan::sequential(1)).unwrap();
+        loader.next();
+        drop(loader);
+        assert_eq!(Arc::strong_count(&set), 1, "the worker still holds the images");
+    }
+
+    #[test]
+    fn impossible_plans_are_refused() {
+        assert!(Loader::new(images(4), Plan::sequential(0)).is_err());
+        assert!(Loader::new(images(4), training(0)).unwrap_err().to_string().contains("4 images make no batch of 8"));
+        assert!(Loader::new(images(9), Plan { mean: vec![], ..training(0) }).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! Floor 1: image files in, host arrays out. Never heard of a device.
+//!
+//! [`load`] finds a data set by name in the table of [`Spec`]s, checks everything a file can get wrong, and
+//! returns a [`Dataset`]; [`Loader`] turns its images into batches of floats, augmented, on a background thread.
+
+mod augment;
+mod idx;
+mod loader;
+mod sets;
+
+pub use augment::{Augment, Flip};
+pub use loader::{Batch, Last, Loader, Order, Plan};
+pub use sets::{Spec, load, names, spec};
+
+use crate::base::{Result, ensure};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Labelled images of one size; image `i` is known everywhere by its index, the image id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// Colour channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// [N, H, W, C], 0 to 255.
+    pub pixels: Vec<u8>,
+    /// [N], each below `classes`.
+    pub labels: Vec<u16>,
+    /// How many classes there are.
+    pub classes: usize,
+}
+
+impl Images {
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image (never true of a loaded set).
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// H·W·C, the values of one image.
+    pub fn size(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// The raw pixels [H, W, C] of image `id` (an id below `len`, else a bug).
+    pub fn image(&self, id: usize) -> &[u8] {
+        &self.pixels[id * self.size()..(id + 1) * self.size()]
+    }
+
+    /// A copy of the images in `range`, cut to those that exist; their ids start again at 0.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Images {
+        let end = range.end.min(self.len());
+        let start = range.start.min(end);
+        Images { pixels: self.pixels[start * self.size()..end * self.size()].to_vec(), labels: self.labels[start..end].to_vec(), ..*self }
+    }
+
+    /// The images in `range` as one batch, sequential and unaugmented.
+    ///
+    /// # Errors
+    /// If the range is empty or reaches beyond the last image.
+    pub fn batch(&self, range: Range<usize>) -> Result<Batch> {
+        ensure!(!range.is_empty(), "data: a batch needs at least one image, range {}..{} has none", range.start, range.end);
+        ensure!(range.end <= self.len(), "data: images {}..{} wanted, there are only {}", range.start, range.end, self.len());
+        Ok(Batch {
+            images: self.pixels[range.start * self.size()..range.end * self.size()].iter().map(|&p| unit(p)).collect(),
+            labels: self.labels[range.clone()].iter().map(|&label| i32::from(label)).collect(),
+            ids: range.map(|id| id as u64).collect(),
+        })
+    }
+}
+
+/// A data set: training and test images of one size, and what normalises them.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The name it was loaded by.
+    pub name: &'static str,
+    /// Training images.
+    pub train: Arc<Images>,
+    /// Test images.
+    pub test: Arc<Images>,
+    /// Mean of each channel, of pixels in [0, 1].
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, of pixels in [0, 1].
+    pub std: Vec<f32>,
+    /// The name of each class.
+    pub class_names: &'static [&'static str],
+}
+
+/// A raw pixel in [0, 1].
+fn unit(pixel: u8) -> f32 {
+    f32::from(pixel) / 255.0
+}

@@ -1,0 +1,258 @@
+//! The names and units of `report.json`.
+
+use crate::base::{Error, Result, fail};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a run is, known before it begins.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Start {
+    /// The program's version, with the commit where known.
+    pub version: String,
+    /// The recipe's name.
+    pub recipe: String,
+    /// The data set's name.
+    pub dataset: String,
+    /// The network, as an architecture name or plan.
+    pub network: String,
+    /// The device, in words.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+    /// The seed.
+    pub seed: u64,
+    /// Time steps of the spiking network, T.
+    pub steps: usize,
+    /// The attacks' eps at test, in 1/255.
+    pub eps: f64,
+}
+
+/// What `report.json` holds. Percentages are 0 to 100.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The circumstances.
+    #[serde(flatten)]
+    pub start: Start,
+    /// Wall time of the whole run.
+    #[serde(deserialize_with = "number")]
+    pub seconds: f64,
+    /// Accuracy in percent by key: `ann.clean`, `ann.pgd20`, `snn.clean`, `snn.ensemble_fgsm`, `snn.ensemble_pgd20`
+    /// and others; with the prefix `natural.` for the natural track.
+    #[serde(deserialize_with = "numbers_by_key")]
+    pub results: BTreeMap<String, f64>,
+    /// How many images each result was measured on, by the same keys.
+    pub images: BTreeMap<String, usize>,
+    /// The members of each ensemble, by result key, in the order they ran.
+    pub ensemble: BTreeMap<String, Vec<Member>>,
+    /// What was done, in order, and how fast.
+    pub phases: Vec<Phase>,
+    /// Training, epoch by epoch.
+    pub epochs: Vec<Epoch>,
+    /// Robust accuracy against eps.
+    pub curves: Vec<Curve>,
+    /// Firing of the spiking networks.
+    pub firing: Vec<Firing>,
+    /// Some images before and after an attack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<Gallery>,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// One attack of an ensemble.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its gradient, such as `PCW 1`.
+    pub name: String,
+    /// Accuracy under it alone, percent.
+    #[serde(deserialize_with = "number")]
+    pub accuracy: f64,
+}
+
+/// One stage of the run, timed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Such as `ann-train` or `natural.snn-finetune`.
+    pub name: String,
+    /// Wall time.
+    #[serde(deserialize_with = "number")]
+    pub seconds: f64,
+    /// Images a second.
+    #[serde(deserialize_with = "number")]
+    pub images_per_s: f64,
+}
+
+/// One epoch of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// `robust` or `natural`.
+    pub track: String,
+    /// `ann` or `snn`.
+    pub stage: String,
+    /// Counted from 0 within its stage.
+    pub epoch: usize,
+    /// Mean training loss.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// Accuracy on clean training images, percent; none where training never looks at them (PGD-AT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_acc: Option<f64>,
+    /// Accuracy on adversarial training images, percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adv_acc: Option<f64>,
+    /// Learning rate.
+    #[serde(deserialize_with = "number")]
+    pub lr: f64,
+    /// Training images a second.
+    #[serde(deserialize_with = "number")]
+    pub images_per_s: f64,
+    /// Firing thresholds after the epoch, input to output; empty for a network of rectifiers.
+    #[serde(default, deserialize_with = "numbers")]
+    pub thresholds: Vec<f64>,
+}
+
+/// Accuracy under one attack as eps grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// `robust` or `natural`.
+    pub track: String,
+    /// Such as `PGD-10`.
+    pub attack: String,
+    /// `snn` or `ann`.
+    pub network: String,
+    /// How many images were attacked.
+    pub images: usize,
+    /// Pairs of eps in 1/255 and accuracy in percent.
+    #[serde(deserialize_with = "points")]
+    pub points: Vec<[f64; 2]>,
+}
+
+/// Firing of one spiking network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Firing {
+    /// `robust` or `natural`.
+    pub track: String,
+    /// From input to output.
+    pub layers: Vec<Layer>,
+}
+
+/// Firing of one layer of neurons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its place, such as `conv1`.
+    pub name: String,
+    /// Spikes a neuron and time step, 0 to 1.
+    #[serde(deserialize_with = "number")]
+    pub rate: f64,
+    /// Neurons that are silent over all steps, 0 to 1.
+    #[serde(deserialize_with = "number")]
+    pub silent: f64,
+}
+
+/// Images before and after an attack, all of one size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gallery {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// The images.
+    pub items: Vec<GalleryItem>,
+}
+
+/// One image before and after an attack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GalleryItem {
+    /// The true class.
+    pub label: usize,
+    /// Its name.
+    pub label_name: String,
+    /// [H, W, C], 0 to 255.
+    pub clean: Vec<u8>,
+    /// [H, W, C], 0 to 255.
+    pub adversarial: Vec<u8>,
+    /// Predicted class name of the clean image.
+    pub predicted_clean: String,
+    /// Predicted class name of the adversarial image.
+    pub predicted_adversarial: String,
+    /// `robust` or `natural`.
+    pub track: String,
+}
+
+impl Gallery {
+    /// Checks sizes: channels 1 or 3 and every image [H, W, C].
+    ///
+    /// # Errors
+    /// One line with the first size that does not fit.
+    pub fn check(&self) -> Result<()> {
+        let size = self.height.checked_mul(self.width).and_then(|area| area.checked_mul(self.channels)).unwrap_or(0);
+        if size == 0 || ![1, 3].contains(&self.channels) {
+            return Err(fail!(
+                "gallery: {}x{}x{} pictures cannot be drawn; 1 or 3 channels are needed",
+                self.height,
+                self.width,
+                self.channels
+            ));
+        }
+        match self.items.iter().flat_map(|item| [item.clean.len(), item.adversarial.len()]).find(|&length| length != size) {
+            Some(length) => {
+                Err(fail!("gallery: a picture has {length} values, {}x{}x{} wants {size}", self.height, self.width, self.channels))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    /// Reads a `report.json`.
+    ///
+    /// # Errors
+    /// One line if the file cannot be read or is no report.
+    pub fn read(path: &Path) -> Result<Report> {
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::io("cannot read", path, &cause))?;
+        serde_json::from_str(&text).map_err(|cause| fail!("{}: not a report: {cause}; write it again with caltrop report", path.display()))
+    }
+
+    /// Whether the report has anything of this track (`robust` or `natural`).
+    pub fn has_track(&self, track: &str) -> bool {
+        let of_key = |key: &String| key.starts_with("natural.") == (track == "natural");
+        self.results.keys().any(of_key) || self.epochs.iter().any(|epoch| epoch.track == track)
+    }
+
+    /// A result in percent: `key` in its track.
+    pub fn result(&self, track: &str, key: &str) -> Option<f64> {
+        self.results.get(&track_key(track, key)).copied()
+    }
+}
+
+/// `key` as it is named in `track`: `natural.` goes before it in the natural one.
+fn track_key(track: &str, key: &str) -> String {
+    if track == "natural" { format!("natural.{key}") } else { key.to_string() }
+}
+
+// JSON has no NaN or infinity and says null instead.
+
+pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<f64, D::Error> {
+    Ok(or_nan(Option::deserialize(from)?))
+}
+
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<f64>, D::Error> {
+    Ok(Vec::deserialize(from)?.into_iter().map(or_nan).collect())
+}
+
+fn numbers_by_key<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, f64>, D::Error> {
+    Ok(BTreeMap::deserialize(from)?.into_iter().map(|(key, value)| (key, or_nan(value))).collect())
+}
+
+fn points<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<[f64; 2]>, D::Error> {
+    Ok(Vec::<[Option<f64>; 2]>::deserialize(from)?.into_iter().map(|point| point.map(or_nan)).collect())
+}
+
+fn or_nan(value: Option<f64>) -> f64 {
+    value.unwrap_or(f64::NAN)
+}

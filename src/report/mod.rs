@@ -1,0 +1,73 @@
+//! Floor 9: records in; `report.json`, PNG plots and one self-contained HTML page out.
+//!
+//! A figure is a list of panels (`figures`), a panel a scene of simple shapes (`scene`, `chart`); the page takes them
+//! as SVG in the colours of its style sheet (`svg`), the files as PNG (`png`).
+
+mod chart;
+mod figures;
+mod json;
+mod page;
+mod png;
+mod scene;
+mod svg;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use crate::base::{Error, Result, fail};
+use crate::record::Report;
+use scene::Scene;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The panels of one plot; none without data.
+type Draw = fn(&Report) -> Vec<Scene>;
+
+/// Writes `report.json`, `report.html` and, for what the report has, `curves.png`, `eps.png`, `ensemble.png`,
+/// `firing.png` and `gallery.png` into `dir`, which is created if need be. Returns the files written.
+///
+/// Each file is written beside its target and renamed, so that no half file is ever seen under its name.
+///
+/// # Errors
+/// If the gallery's sizes do not fit, or a folder or file cannot be written.
+pub fn write(report: &Report, dir: &Path) -> Result<Vec<PathBuf>> {
+    if let Some(gallery) = &report.gallery {
+        gallery.check()?;
+    }
+    std::fs::create_dir_all(dir).map_err(|cause| Error::io("cannot create the folder", dir, &cause))?;
+    let mut written = vec![put(dir, "report.json", &json::write(report)?)?, put(dir, "report.html", page::write(report)?.as_bytes())?];
+    let plots: [(&str, Draw, usize); 5] = [
+        ("curves.png", figures::training, 2),
+        ("eps.png", figures::eps, 2),
+        ("ensemble.png", figures::ensembles, 2),
+        ("firing.png", figures::firing, 2),
+        ("gallery.png", figures::gallery, 1),
+    ];
+    for (name, draw, columns) in plots {
+        let panels = draw(report);
+        if !panels.is_empty() {
+            written.push(put(dir, name, &png::paint(&Scene::tiled(panels, columns))?)?);
+        }
+    }
+    Ok(written)
+}
+
+/// Writes a whole file: beside its target, to the disk, renamed. A target that is no regular file (such as a device) is
+/// written directly.
+fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let target = dir.join(name);
+    if target.exists() && !target.is_file() {
+        std::fs::write(&target, bytes).map_err(|cause| Error::io("cannot write", &target, &cause))?;
+        return Ok(target);
+    }
+    let beside = dir.join(format!(".{name}.{}.part", std::process::id()));
+    let whole = File::create(&beside).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    whole.and_then(|()| std::fs::rename(&beside, &target)).map_err(|cause| {
+        // What is half there helps nobody; that it cannot be removed either is not the news.
+        let _ = std::fs::remove_file(&beside);
+        fail!("cannot write {}: {cause}", target.display())
+    })?;
+    Ok(target)
+}

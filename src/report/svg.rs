@@ -1,0 +1,63 @@
+//! A scene as inline SVG: inks are classes of the page's style sheet, so it follows light and dark.
+
+use super::png;
+use super::scene::{Anchor, DASH, Scene, Shape, Stroke, Weight};
+use crate::base::Result;
+use std::fmt::Write;
+
+/// The scene as an `<svg>` element that fills its column.
+pub(super) fn write(scene: &Scene) -> Result<String> {
+    let mut svg =
+        format!("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", round(scene.width), round(scene.height), escape(&scene.alt));
+    for shape in &scene.shapes {
+        // Writing to a String cannot fail.
+        let _ = match shape {
+            Shape::Line { points, ink, width, stroke } => {
+                let points = points.iter().map(|(x, y)| format!("{},{}", round(*x), round(*y))).collect::<Vec<_>>().join(" ");
+                let dash = match stroke {
+                    Stroke::Solid => String::new(),
+                    Stroke::Dashed => format!(" stroke-dasharray=\"{} {}\"", DASH[0], DASH[1]),
+                };
+                write!(svg, "<polyline class=\"s-{}\" stroke-width=\"{width}\"{dash} points=\"{points}\"/>", ink.name())
+            }
+            Shape::Bar { x, y, width, height, ink } => write!(
+                svg,
+                "<rect class=\"f-{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
+                ink.name(),
+                round(*x),
+                round(*y),
+                round(*width),
+                round(*height)
+            ),
+            Shape::Dot { x, y, radius, ink } => {
+                write!(svg, "<circle class=\"f-{}\" cx=\"{}\" cy=\"{}\" r=\"{radius}\"/>", ink.name(), round(*x), round(*y))
+            }
+            Shape::Text { x, y, size, anchor, weight, ink, text } => {
+                let anchor = match anchor {
+                    Anchor::Start => "",
+                    Anchor::Middle => " text-anchor=\"middle\"",
+                    Anchor::End => " text-anchor=\"end\"",
+                };
+                let bold = if *weight == Weight::Bold { " font-weight=\"600\"" } else { "" };
+                let (x, y, ink) = (round(*x), round(*y), ink.name());
+                write!(svg, "<text class=\"f-{ink}\" x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}{bold}>{}</text>", escape(text))
+            }
+            Shape::Picture { x, y, width, height, picture } => {
+                let (data, x, y) = (png::data_uri(picture)?, round(*x), round(*y));
+                write!(svg, "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" href=\"{data}\"/>")
+            }
+        };
+    }
+    svg.push_str("</svg>");
+    Ok(svg)
+}
+
+/// A length to a tenth of a point.
+fn round(length: f32) -> f32 {
+    (length * 10.0).round() / 10.0
+}
+
+/// Text for HTML, in elements and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
