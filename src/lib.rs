@@ -2,13 +2,17 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the floors and the invariants; each module below is one room.
 
+pub mod attack;
 pub mod autodiff;
 pub mod base;
+pub mod checkpoint;
+pub mod convert;
 pub mod data;
 pub mod device;
 pub mod loss;
 pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod record;
 pub mod report;
 pub mod tensor;

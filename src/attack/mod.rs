@@ -1,0 +1,77 @@
+//! Floor 6: attacks on pixels. An attack knows only a [`Victim`]: logits and pixel gradients.
+//!
+//! The shared borrow proves that an attack leaves the network alone. Noise is an argument of every algorithm;
+//! [`Noise`] draws it by (seed, image, attack, member), so results do not depend on how images are batched.
+
+mod fgsm;
+mod kind;
+mod noise;
+mod pgd;
+
+pub use fgsm::{fgsm, fgsm_many, rfgsm};
+pub use kind::{Attack, ENSEMBLE_SIZE, NAMES, ensemble};
+pub use noise::Noise;
+pub use pgd::{Walk, pgd};
+
+use crate::autodiff::Lens;
+use crate::base::Result;
+use crate::loss;
+use crate::ops::pixel;
+use crate::tensor::{Array, Tensor};
+
+/// What is attacked. `images` are `[N,H,W,C]` in [0,1], logits `[N,K]`.
+pub trait Victim {
+    /// The logits as `lens` sees them: of the spiking network, or of the ReLU network for [`Lens::Act`].
+    fn logits(&self, images: &Tensor, lens: Lens) -> Result<Tensor>;
+
+    /// For each lens the gradient, with respect to the images, of the scalar whose gradient at that lens's logits
+    /// is `dlogits_of(logits)`. Lenses of one network share its forward.
+    fn gradients(&self, images: &Tensor, dlogits_of: &dyn Fn(&Tensor) -> Result<Tensor>, lenses: &[Lens]) -> Result<Vec<Tensor>>;
+}
+
+/// Images under attack.
+pub struct Targets<'a> {
+    /// `[N,H,W,C]` in [0,1].
+    pub images: &'a Tensor,
+    /// `[N]`, the true classes.
+    pub labels: &'a Array<i32>,
+    /// `[N]`, each image's index in its set: the key of its noise.
+    pub ids: &'a [u64],
+}
+
+/// What an attack raises.
+#[derive(Clone)]
+pub enum Objective {
+    /// Cross-entropy with the true class.
+    CrossEntropy(Array<i32>),
+    /// Minus the cross-entropy with a wrong class: it draws the image there.
+    Toward(Array<i32>),
+    /// KL(softmax clean ‖ softmax here) from these clean logits.
+    Divergence(Tensor),
+}
+
+impl Objective {
+    /// Its gradient at `logits`.
+    fn dlogits(&self, logits: &Tensor) -> Result<Tensor> {
+        match self {
+            Objective::CrossEntropy(labels) => Ok(loss::cross_entropy(logits, labels)?.dlogits),
+            Objective::Toward(labels) => {
+                let mut away = loss::cross_entropy(logits, labels)?.dlogits;
+                away.host_mut().iter_mut().for_each(|g| *g = -*g);
+                Ok(away)
+            }
+            Objective::Divergence(clean) => Ok(loss::kl(logits, clean)?.dadv),
+        }
+    }
+
+    /// Its gradient with respect to `images`, through one lens.
+    fn gradient(&self, victim: &dyn Victim, images: &Tensor, lens: Lens) -> Result<Tensor> {
+        let mut gradients = victim.gradients(images, &|logits| self.dlogits(logits), &[lens])?;
+        gradients.pop().ok_or_else(|| crate::base::fail!("attack: the victim answered no gradient"))
+    }
+}
+
+/// A signed step from `adv`, projected to the ±eps ball around `images` and to [0,1].
+fn step(images: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps: f32) -> Result<Tensor> {
+    pixel::signed_step(images, adv, gradient, alpha, eps)
+}

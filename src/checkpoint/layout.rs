@@ -1,0 +1,204 @@
+//! Between our layouts and PyTorch's: this room alone knows both.
+//!
+//! Convolutions `[C_out,kh,kw,C_in]` ↔ `[C_out,C_in,kh,kw]`; linear `[out,1,1,in]` ↔ `[out,in]`, the first linear's
+//! columns (pixel, channel) ↔ (channel, pixel); scalars are 0-dim.
+
+use super::Require;
+use super::container::{Kind, Named, TensorFile};
+use crate::base::{Result, ensure, fail};
+use crate::nn::{Layer, MIN_THRESHOLD, Model, Param, Role};
+use crate::ops::norm::Moments;
+use crate::tensor::Tensor;
+
+/// Where a parameter stands: its index among the layers, and how its columns are folded.
+#[derive(Debug, Clone, Copy)]
+struct Fold {
+    channels: usize,
+    pixels: usize,
+}
+
+/// For every layer, the (channels, pixels) that a flatten just before it folded into its columns.
+fn folds(model: &Model) -> Vec<Option<Fold>> {
+    let [mut channels, mut height, mut width] = model.spec().input;
+    let mut pending = None;
+    model
+        .layers()
+        .iter()
+        .map(|layer| {
+            match layer {
+                Layer::Product(product) => {
+                    let shape = product.weight.value().shape();
+                    channels = shape[0];
+                    height = (height + 2 * product.pad - shape[1]) / product.stride + 1;
+                    width = (width + 2 * product.pad - shape[2]) / product.stride + 1;
+                    return pending.take();
+                }
+                Layer::AveragePool => (height, width) = (height / 2, width / 2),
+                Layer::GlobalPool => (height, width) = (1, 1),
+                Layer::Flatten => {
+                    pending = (height * width > 1).then_some(Fold { channels, pixels: height * width });
+                    (channels, height, width) = (channels * height * width, 1, 1);
+                }
+                Layer::Neuron(_) | Layer::Dropout(_) => {}
+            }
+            None
+        })
+        .collect()
+}
+
+/// PyTorch's shape of a parameter.
+fn torch_shape(param: &Param) -> Vec<usize> {
+    let shape = param.value().shape();
+    match param.role {
+        Role::Kernel => vec![shape[0], shape[3], shape[1], shape[2]],
+        Role::Matrix => vec![shape[0], shape[3]],
+        _ => shape.extents().to_vec(),
+    }
+}
+
+/// For every element in our order, its index in PyTorch's.
+fn torch_index(param: &Param, fold: Option<Fold>) -> Vec<usize> {
+    let shape = param.value().shape();
+    match (param.role, fold) {
+        (Role::Kernel, _) => {
+            let (taps, inputs) = (shape[1] * shape[2], shape[3]);
+            (0..shape.count()).map(|i| (i / (taps * inputs) * inputs + i % inputs) * taps + i / inputs % taps).collect()
+        }
+        (Role::Matrix, Some(Fold { channels, pixels })) => {
+            let inputs = channels * pixels;
+            (0..shape.count()).map(|i| i / inputs * inputs + i % channels * pixels + i % inputs / channels).collect()
+        }
+        _ => (0..shape.count()).collect(),
+    }
+}
+
+fn to_torch(param: &Param, fold: Option<Fold>, values: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    torch_index(param, fold).into_iter().zip(values).for_each(|(index, &value)| out[index] = value);
+    out
+}
+
+/// The state dict of `model`.
+pub fn tensors(model: &Model) -> Vec<Named> {
+    let mut named = Vec::new();
+    for (layer, fold) in model.layers().iter().zip(folds(model)) {
+        let mut params = layer.params();
+        let threshold = params.pop_if(|param| param.role == Role::Threshold);
+        named.extend(params.into_iter().map(|param| tensor(param, fold)));
+        if let Layer::Neuron(neuron) = layer
+            && let Some(norm) = &neuron.norm
+        {
+            let stem = norm.weight.name.trim_end_matches("weight");
+            let floats = |leaf: &str, tensor: &Tensor| (format!("{stem}{leaf}"), vec![tensor.shape().count()], Kind::Floats(tensor.to_vec()));
+            named.push(floats("running_mean", &norm.running.mean));
+            named.push(floats("running_var", &norm.running.variance));
+            named.push((format!("{stem}num_batches_tracked"), vec![], Kind::Integers(vec![norm.batches as i64])));
+        }
+        named.extend(threshold.map(|param| tensor(param, fold)));
+    }
+    named
+}
+
+fn tensor(param: &Param, fold: Option<Fold>) -> Named {
+    (param.name.clone(), torch_shape(param), Kind::Floats(to_torch(param, fold, param.value().host())))
+}
+
+/// Gradients in PyTorch's layout.
+pub fn gradients(model: &Model, gradients: &[Option<Tensor>]) -> Vec<(String, Option<Vec<f32>>)> {
+    let folds = folds(model);
+    let pairs = model.layers().iter().zip(folds).flat_map(|(layer, fold)| layer.params().into_iter().map(move |param| (param, fold)));
+    pairs.map(|(param, fold)| (param.name.clone(), gradients[param.slot].as_ref().map(|g| to_torch(param, fold, g.host())))).collect()
+}
+
+/// Fill `model` from a state dict. Errors name every tensor that is wrong.
+pub fn fill(model: &mut Model, file: &TensorFile, require: Require) -> Result<()> {
+    check(model, file, require)?;
+    let device = model.device().clone();
+    let folds = folds(model);
+    for (layer, fold) in model.layers_mut().iter_mut().zip(folds) {
+        for param in layer.params_mut() {
+            if file.shape(&param.name).is_none() {
+                continue; // v_th at T = 0, allowed by `check`
+            }
+            let mut values = file.floats(&param.name)?;
+            if param.role == Role::Threshold {
+                values.iter_mut().for_each(|v_th| *v_th = v_th.max(MIN_THRESHOLD));
+            }
+            let ours: Vec<f32> = torch_index(param, fold).into_iter().map(|index| values[index]).collect();
+            let shape = param.value().shape();
+            param.weight.set(Tensor::from_slice(&device, shape, &ours));
+        }
+        if let Layer::Neuron(neuron) = layer
+            && let Some(norm) = &mut neuron.norm
+        {
+            let stem = norm.weight.name.trim_end_matches("weight").to_string();
+            let read = |leaf: &str, old: &Tensor| match file.shape(&format!("{stem}{leaf}")) {
+                Some(_) => Ok(Tensor::from_slice(&device, old.shape(), &file.floats(&format!("{stem}{leaf}"))?)),
+                None => Ok(old.clone()),
+            };
+            norm.running = Moments { mean: read("running_mean", &norm.running.mean)?, variance: read("running_var", &norm.running.variance)? };
+            let batches = format!("{stem}num_batches_tracked");
+            norm.batches = match file.shape(&batches) {
+                Some(_) => file.integers(&batches)?.first().copied().unwrap_or(0).max(0) as u64,
+                None => 0,
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Every tensor missing, left over, of another shape or dtype, or with a NaN, in one line.
+fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
+    let wanted = tensors(model);
+    let optional = |name: &str| {
+        name.ends_with(".num_batches_tracked")
+            || (name.ends_with(".v_th") && model.spec().steps == 0)
+            || (require == Require::NoStatistics && (name.ends_with(".running_mean") || name.ends_with(".running_var")))
+    };
+    let (mut missing, mut shapes, mut dtypes, mut broken) = (vec![], vec![], vec![], vec![]);
+    for (name, shape, kind) in &wanted {
+        let Some(found) = file.shape(name) else {
+            if !optional(name) {
+                missing.push(name.clone());
+            }
+            continue;
+        };
+        if found != *shape && !(shape.is_empty() && found == [1]) {
+            shapes.push(format!("{name} {} (wanted {})", extents(&found), extents(shape)));
+        }
+        let (dtype, fits) = match kind {
+            Kind::Floats(_) => ("F32", file.dtype(name).as_deref() == Some("F32")),
+            Kind::Integers(_) => ("I64", matches!(file.dtype(name).as_deref(), Some("I64" | "I32"))),
+        };
+        if !fits {
+            dtypes.push(format!("{name} {} (wanted {dtype})", file.dtype(name).unwrap_or_default()));
+        } else if dtype == "F32" && file.floats(name)?.iter().any(|x| !x.is_finite()) {
+            broken.push(name.clone());
+        }
+    }
+    let extra: Vec<String> = file.names().into_iter().filter(|name| !wanted.iter().any(|(wanted, ..)| wanted == name)).collect();
+    let parts = [("missing", missing), ("left over", extra), ("other shape", shapes), ("other dtype", dtypes), ("NaN or infinity in", broken)];
+    let parts: Vec<String> = parts.iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| format!("{what}: {}", list(names))).collect();
+    ensure!(parts.is_empty(), "the tensors do not fit {} (bias {}): {}", model.spec().arch, model.spec().bias, parts.join("; "));
+    let negative = wanted.iter().filter(|(name, ..)| name.ends_with(".running_var")).map(|(name, ..)| name);
+    for name in negative {
+        if file.shape(name).is_some() && file.floats(name)?.iter().any(|&v| v < 0.0) {
+            return Err(fail!("tensor {name} holds a negative variance"));
+        }
+    }
+    Ok(())
+}
+
+fn extents(shape: &[usize]) -> String {
+    if shape.is_empty() { "scalar".into() } else { shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x") }
+}
+
+/// Names, all of them up to a dozen.
+pub fn list(names: &[String]) -> String {
+    const MOST: usize = 12;
+    match names.len() {
+        0 => "nothing".into(),
+        n if n <= MOST => names.join(", "),
+        n => format!("{} and {} more", names[..MOST].join(", "), n - MOST),
+    }
+}

@@ -1,0 +1,77 @@
+//! Floor 7: networks as safetensors files with PyTorch's names and layouts, describing themselves in metadata.
+
+mod container;
+mod layout;
+mod meta;
+
+pub use container::{Kind, Named, TensorFile};
+pub use meta::{FORMAT, Meta};
+
+use crate::base::{Result, ensure, fail, file};
+use crate::device::Device;
+use crate::nn::{Model, Spec};
+use crate::zoo;
+use std::path::Path;
+
+/// Which tensors a state dict must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// Everything of the network (v_th may be absent at T = 0, `num_batches_tracked` always).
+    Everything,
+    /// As before, but running statistics may be absent (kept at mean 0, variance 1).
+    NoStatistics,
+}
+
+/// Write `model` and what is known of it to `path`: to a temporary file, fsynced, renamed.
+///
+/// Errors: the path cannot be written.
+pub fn save(path: &Path, model: &Model, meta: &Meta) -> Result<()> {
+    let bytes = container::serialise(&layout::tensors(model), Some(meta.to_map(model.spec())))?;
+    file::write(path, &bytes)
+}
+
+/// Write the state dict alone, as PyTorch has it: no metadata.
+pub fn export(path: &Path, model: &Model) -> Result<()> {
+    file::write(path, &container::serialise(&layout::tensors(model), None)?)
+}
+
+/// Write any tensors to `path`, as [`save`] does.
+pub fn save_tensors(path: &Path, tensors: &[Named]) -> Result<()> {
+    file::write(path, &container::serialise(tensors, None)?)
+}
+
+/// The network in the checkpoint `path`. Errors: no such file, truncated, foreign, tensors missing, left over, of
+/// another shape or dtype (all named at once), NaN.
+pub fn load(path: &Path, device: &Device) -> Result<(Model, Meta)> {
+    let tensors = TensorFile::open(path)?;
+    let (spec, meta) = Meta::from_map(tensors.metadata()).map_err(|error| error.within(path.display()))?;
+    let mut model = zoo::build(device, spec, 0).map_err(|error| fail!("{}: {error}", path.display()))?;
+    layout::fill(&mut model, &tensors, Require::Everything).map_err(|error| error.within(path.display()))?;
+    Ok((model, meta))
+}
+
+/// The network `spec` with the PyTorch state dict in `path`. Errors: as [`load`]; a file that is a checkpoint of
+/// another architecture is a foreign state dict like any other.
+pub fn import(path: &Path, spec: Spec, require: Require, device: &Device) -> Result<Model> {
+    let tensors = TensorFile::open(path)?;
+    let mut model = zoo::build(device, spec, 0)?;
+    layout::fill(&mut model, &tensors, require).map_err(|error| error.within(path.display()))?;
+    Ok(model)
+}
+
+/// Fill `model` from a state dict in memory (tests and library users).
+pub fn fill(model: &mut Model, tensors: &TensorFile, require: Require) -> Result<()> {
+    layout::fill(model, tensors, require)
+}
+
+/// The tensors of `model` in PyTorch's order and layout: (name, shape, values).
+pub fn state_dict(model: &Model) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let tensors = layout::tensors(model);
+    tensors.into_iter().filter_map(|(name, shape, values)| Some((name, shape, values.floats()?))).collect()
+}
+
+/// Gradients by parameter slot in PyTorch's layout: (name, shape, values), None where there is none.
+pub fn gradients(model: &Model, params: &[Option<crate::tensor::Tensor>]) -> Result<Vec<(String, Option<Vec<f32>>)>> {
+    ensure!(params.len() == model.params().len(), "checkpoint: {} gradients for {} parameters", params.len(), model.params().len());
+    Ok(layout::gradients(model, params))
+}

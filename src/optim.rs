@@ -1,0 +1,80 @@
+//! Floor 6: the optimiser, its schedule, and the projection of thresholds.
+
+use crate::autodiff::Gradients;
+use crate::base::{Error, Result, suggest, usage};
+use crate::nn::{MIN_THRESHOLD, Model, Role};
+use crate::ops::sgd::{self, Rates};
+use crate::tensor::Tensor;
+use std::str::FromStr;
+
+/// SGD with momentum and weight decay over a model's parameters.
+pub struct Sgd {
+    momentum: f32,
+    decay: f32,
+    velocity: Vec<Option<Tensor>>,
+}
+
+impl Sgd {
+    /// An optimiser for `model` before its first step.
+    pub fn new(model: &Model, momentum: f32, decay: f32) -> Sgd {
+        Sgd { momentum, decay, velocity: vec![None; model.params().len()] }
+    }
+
+    /// b of every parameter, by slot (None before its first step).
+    pub fn velocity(&self) -> &[Option<Tensor>] {
+        &self.velocity
+    }
+
+    /// b, writable, for a resume.
+    pub fn velocity_mut(&mut self) -> &mut [Option<Tensor>] {
+        &mut self.velocity
+    }
+
+    /// One step. A parameter without a gradient stays, decay included; thresholds are projected to ≥ 0.03.
+    pub fn step(&mut self, model: &mut Model, gradients: &Gradients, rate: f32) -> Result<()> {
+        let rates = Rates { rate, momentum: self.momentum, decay: self.decay };
+        for ((param, gradient), velocity) in model.params_mut().into_iter().zip(&gradients.params).zip(&mut self.velocity) {
+            let Some(gradient) = gradient else { continue };
+            let value = param.weight.value_mut();
+            sgd::step(value, gradient, velocity, rates).map_err(|error| error.within(&param.name))?;
+            if param.role == Role::Threshold {
+                value.host_mut().iter_mut().for_each(|v_th| *v_th = v_th.max(MIN_THRESHOLD));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the learning rate moves from epoch to epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Schedule {
+    /// lr/2 · (1 + cos(π·e/E)), constant within an epoch.
+    #[default]
+    Cosine,
+    /// lr.
+    Constant,
+}
+
+impl Schedule {
+    /// The names on the command line.
+    pub const NAMES: [&'static str; 2] = ["cosine", "constant"];
+
+    /// The rate of `epoch` (from 0) of `epochs`.
+    pub fn rate(self, base: f64, epoch: usize, epochs: usize) -> f64 {
+        match self {
+            Schedule::Cosine => base / 2.0 * (1.0 + (std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64).cos()),
+            Schedule::Constant => base,
+        }
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "cosine" => Ok(Schedule::Cosine),
+            "constant" => Ok(Schedule::Constant),
+            _ => Err(usage!("schedule {text}: no such schedule{}", suggest(text, Schedule::NAMES))),
+        }
+    }
+}
