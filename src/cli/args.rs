@@ -1,0 +1,340 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Adversarially robust spiking neural networks through conversion.
+#[derive(Parser)]
+#[command(name = "caltrop", version = super::version(), about, max_term_width = 110, arg_required_else_help = true,
+    after_help = "Start here: caltrop demo      Every command explains itself: caltrop COMMAND --help")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every command takes.
+#[derive(Args)]
+pub struct Common {
+    /// Device that computes: auto, cpu, cuda[:N], emulated
+    #[arg(long, global = true, default_value = "auto", value_name = "NAME", help_heading = "Everywhere")]
+    pub device: String,
+    /// Worker threads (default: one a core)
+    #[arg(long, global = true, value_name = "N", help_heading = "Everywhere")]
+    pub threads: Option<usize>,
+    /// Number format of the products
+    #[arg(long, global = true, default_value = "f32", help_heading = "Everywhere")]
+    pub precision: Precision,
+    /// Print results alone
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+/// Number formats.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats
+    F32,
+    /// bfloat16 products
+    Bf16,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the whole method on embedded images: train, convert, finetune, attack, report
+    #[command(after_help = "Example:\n  caltrop demo\n  caltrop demo --quick --out /tmp/demo")]
+    Demo(Demo),
+    /// Run a recipe from beginning to end
+    #[command(after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run my.toml --data ~/data/fashion-mnist")]
+    Run(Run),
+    /// Run a recipe's ANN stage alone
+    #[command(after_help = "Example:\n  caltrop train fashion-mnist-7k --set epochs=1 --out runs/ann")]
+    Train(Run),
+    /// Run a recipe's SNN stage alone, from a converted network
+    #[command(after_help = "Example:\n  caltrop finetune converted.safetensors fashion-mnist-7k --set epochs=1 --out runs/snn")]
+    Finetune(Finetune),
+    /// Convert a trained ANN to a spiking network: transplant, calibrate thresholds, scale
+    #[command(after_help = "Example:\n  caltrop convert runs/demo/ann.safetensors --steps 8 --out snn.safetensors")]
+    Convert(Convert),
+    /// Measure accuracy, clean and under attack
+    #[command(after_help = "Example:\n  caltrop eval runs/demo/snn.safetensors --attack pgd --iterations 20 --ensemble --eps 16 --images 125 --json out.json")]
+    Eval(Eval),
+    /// Logits, spikes and gradients of given images
+    #[command(after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors")]
+    Predict(Predict),
+    /// Make a checkpoint of a PyTorch state dict (safetensors)
+    #[command(after_help = "Example:\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors")]
+    Import(Import),
+    /// Write a checkpoint's state dict with PyTorch's names and layouts
+    #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
+    Export(Export),
+    /// List the devices of this machine
+    #[command(after_help = "Example:\n  caltrop devices")]
+    Devices,
+    /// List the recipes that the program carries, or print one
+    #[command(after_help = "Example:\n  caltrop recipes\n  caltrop recipes fashion-mnist-7k > my.toml")]
+    Recipes(Recipes),
+}
+
+/// `demo`.
+#[derive(Args)]
+pub struct Demo {
+    /// Folder of the results
+    #[arg(long, default_value = "runs/demo", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Attack all test images in the ensembles too (hours)
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// A miniature: one short epoch of everything, for a first look and for CI
+    #[arg(long)]
+    pub quick: bool,
+    /// Seed of everything
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `run` and `train`.
+#[derive(Args)]
+pub struct Run {
+    /// A recipe's name (see `caltrop recipes`) or a TOML file
+    pub recipe: String,
+    /// What `run` and `train` share.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// What the training commands share.
+#[derive(Args)]
+pub struct RunOptions {
+    /// Change a key of the recipe (repeatable); `run` takes stage.key, `train` and `finetune` their stage's own keys
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder of the data set's files
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder of the results (default: runs/NAME)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of everything (default: the recipe's)
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `finetune`.
+#[derive(Args)]
+pub struct Finetune {
+    /// A converted (or already finetuned) network
+    pub checkpoint: PathBuf,
+    /// A recipe's name or a TOML file
+    pub recipe: String,
+    /// Shared options.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// `convert`.
+#[derive(Args)]
+pub struct Convert {
+    /// A trained ANN
+    pub checkpoint: PathBuf,
+    /// Folder of the data set's files (default: the data set named in the checkpoint, if embedded)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Data set of the calibration images (default: the checkpoint's)
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// Percentile of the input currents that becomes the threshold
+    #[arg(long, default_value_t = 99.7, value_name = "P")]
+    pub percentile: f64,
+    /// Factor on the thresholds
+    #[arg(long, default_value_t = 0.3, value_name = "F")]
+    pub scale: f64,
+    /// Steps of the calibration runs
+    #[arg(long, default_value_t = 100, value_name = "T")]
+    pub calibration_steps: usize,
+    /// Images a calibration batch
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub batch: usize,
+    /// Calibration batches
+    #[arg(long, default_value_t = 11, value_name = "N")]
+    pub batches: usize,
+    /// Steps of the spiking network
+    #[arg(long, default_value_t = 8, value_name = "T")]
+    pub steps: usize,
+    /// Seed of the choice of images
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+    /// The checkpoint to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// How gradients are taken.
+#[derive(Args)]
+pub struct LensArgs {
+    /// Surrogate of backpropagation through time: PCW, EXP, EXP-D, RECT, STE (default: PCW)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["credit", "lens"])]
+    pub surrogate: Option<String>,
+    /// The surrogate's width or sharpness (default: 1)
+    #[arg(long, value_name = "G", requires = "surrogate", allow_negative_numbers = true)]
+    pub gamma: Option<f32>,
+    /// How credit returns: bptt, or rate (BPTR)
+    #[arg(long, value_name = "NAME", conflicts_with = "lens")]
+    pub credit: Option<String>,
+    /// Another network of the same weights to take gradients from: act (ReLU)
+    #[arg(long, value_name = "NAME")]
+    pub lens: Option<String>,
+}
+
+/// `eval`.
+#[derive(Args)]
+pub struct Eval {
+    /// A network
+    pub checkpoint: PathBuf,
+    /// Folder of the data set's files
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Data set (default: the checkpoint's)
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// none, noise, fgsm, rfgsm, pgd, tpgd, pgd-targeted
+    #[arg(long, value_name = "NAME")]
+    pub attack: String,
+    /// Attack with all 19 gradient variants; an image is robust only if it survives each
+    #[arg(long)]
+    pub ensemble: bool,
+    /// Hand only survivors to the next member of the ensemble
+    #[arg(long)]
+    pub fast: bool,
+    /// l-inf radius in 1/255
+    #[arg(long, default_value_t = 8.0, value_name = "E", allow_negative_numbers = true)]
+    pub eps: f64,
+    /// Steps of an iterated attack (default: 10)
+    #[arg(long, value_name = "N")]
+    pub iterations: Option<usize>,
+    /// Gradients.
+    #[command(flatten)]
+    pub lens: LensArgs,
+    /// Evaluate at another number of steps
+    #[arg(long, value_name = "T")]
+    pub steps: Option<usize>,
+    /// The first so many test images (default: all)
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+    /// Seed of the noise
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the adversarial images (safetensors: images [N,C,H,W], labels, survived)
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+}
+
+/// `predict`.
+#[derive(Args)]
+pub struct Predict {
+    /// A network
+    pub checkpoint: PathBuf,
+    /// Safetensors with `images` f32 [N,C,H,W] in [0,1] (and `labels` for --gradients)
+    #[arg(long, value_name = "FILE")]
+    pub images: PathBuf,
+    /// Also the gradient of the mean cross-entropy with respect to the images
+    #[arg(long)]
+    pub gradients: bool,
+    /// Batch norm's statistics
+    #[arg(long, default_value = "running", value_name = "WHICH")]
+    pub statistics: StatisticsArg,
+    /// Gradients.
+    #[command(flatten)]
+    pub lens: LensArgs,
+    /// The safetensors file to write: logits [N,K]; with spikes logits_t [T,N,K] and spikes; dimages [N,C,H,W]
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Which statistics.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum StatisticsArg {
+    /// The running ones
+    Running,
+    /// The batch's own
+    Batch,
+}
+
+/// `import`.
+#[derive(Args)]
+pub struct Import {
+    /// The state dict
+    pub weights: PathBuf,
+    /// Architecture: vgg11, vgg16, vgg11_tin, or a plan such as vgg:16,A,32,A,64/256
+    #[arg(long, value_name = "NAME")]
+    pub arch: String,
+    /// Number of classes
+    #[arg(long, value_name = "K")]
+    pub classes: usize,
+    /// Image size
+    #[arg(long, value_name = "CxHxW")]
+    pub input: String,
+    /// Steps of the spiking network; 0 is an ANN
+    #[arg(long, default_value_t = 0, value_name = "T")]
+    pub steps: usize,
+    /// The products have biases
+    #[arg(long)]
+    pub bias: bool,
+    /// Mean a channel, subtracted inside the network (default: CIFAR-10's)
+    #[arg(long, value_delimiter = ',', value_name = "M,..", allow_negative_numbers = true)]
+    pub mean: Option<Vec<f32>>,
+    /// Standard deviation a channel (default: CIFAR-10's)
+    #[arg(long, value_delimiter = ',', value_name = "S,..", allow_negative_numbers = true)]
+    pub std: Option<Vec<f32>>,
+    /// Running statistics may be absent with `batch`
+    #[arg(long, default_value = "running", value_name = "WHICH")]
+    pub statistics: StatisticsArg,
+    /// Dropout probability, for finetuning
+    #[arg(long, default_value_t = 0.2, value_name = "P")]
+    pub dropout: f32,
+    /// Share of the membrane that survives a step
+    #[arg(long, default_value_t = 1.0, value_name = "L")]
+    pub leak: f32,
+    /// What a membrane does when it fires: hard, soft
+    #[arg(long, default_value = "hard", value_name = "HOW")]
+    pub reset: String,
+    /// Data set that `eval` and `convert` use by default
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// The checkpoint to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `export`.
+#[derive(Args)]
+pub struct Export {
+    /// A network
+    pub checkpoint: PathBuf,
+    /// File format: torch
+    #[arg(long, default_value = "torch", value_name = "NAME")]
+    pub format: String,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `recipes`.
+#[derive(Args)]
+pub struct Recipes {
+    /// Print this one
+    pub name: Option<String>,
+}

@@ -1,0 +1,216 @@
+//! Training, conversion and their kin.
+
+use super::args::{Common, Convert, Demo, Finetune, Precision, Run, RunOptions};
+use super::progress::Shown;
+use super::{recipes, version};
+use crate::base::{Result, ensure, file, usage};
+use crate::checkpoint::{self, Meta};
+use crate::data::{self, Augment, Dataset};
+use crate::device::Device;
+use crate::drive::{self, Begin, Ending, Recipe, Setup};
+use crate::nn::{Model, Spec};
+use crate::record::Report;
+use crate::report;
+use std::path::{Path, PathBuf};
+
+/// What `--quick` changes in the demo's recipe.
+const QUICK: &[&str] = &[
+    "ann.epochs=1",
+    "ann.attack_steps=2",
+    "snn.epochs=1",
+    "snn.steps=4",
+    "convert.batches=2",
+    "convert.calibration_steps=20",
+    "eval.images=100",
+    "eval.ann=[\"pgd5:50\"]",
+    "eval.snn=[\"ensemble-fgsm:50\", \"ensemble-pgd2:25\"]",
+    "eval.curve=[0, 8, 16]",
+    "eval.curve_attack=\"pgd2:50\"",
+];
+
+/// The device of `--device`, `--threads` and `--precision`.
+pub fn device(common: &Common) -> Result<Device> {
+    if common.precision == Precision::Bf16 {
+        return Err(usage!("--precision bf16: the cpu device of this version computes in f32 alone; leave --precision out"));
+    }
+    Device::named(&common.device, common.threads)
+}
+
+/// The data set `name`, from `dir` or embedded.
+pub fn dataset(name: &str, dir: Option<&Path>) -> Result<Dataset> {
+    data::load(name, dir)
+}
+
+/// The data set of a checkpoint: `--dataset`, else the one in its metadata.
+pub fn dataset_of(path: &Path, meta: &Meta, name: Option<&str>, dir: Option<&Path>) -> Result<Dataset> {
+    match name.or(meta.dataset.as_deref()) {
+        Some(name) => dataset(name, dir),
+        None => Err(usage!("{}: the checkpoint names no data set; give --dataset (and --data)", path.display())),
+    }
+}
+
+/// Errors where the data's images do not fit the network.
+pub fn fits(model: &Model, data: &Dataset) -> Result<()> {
+    let (spec, images) = (model.spec(), &data.test);
+    ensure!(
+        spec.input == [images.channels, images.height, images.width],
+        "{} has images of {}x{}x{}, the network wants {}x{}x{}; use the data set that it was trained on",
+        data.name,
+        images.channels,
+        images.height,
+        images.width,
+        spec.input[0],
+        spec.input[1],
+        spec.input[2]
+    );
+    ensure!(spec.classes >= images.classes, "{} has {} classes, the network {}", data.name, images.classes, spec.classes);
+    Ok(())
+}
+
+/// `caltrop demo`.
+pub fn demo(args: &Demo, common: &Common) -> Result<()> {
+    let set: Vec<String> = if args.quick { QUICK.iter().map(|set| set.to_string()).collect() } else { Vec::new() };
+    let (mut recipe, mut text) = recipes::load("fashion-mnist-7k", &set, Some(args.seed))?;
+    if args.full {
+        recipe.lift_limits();
+        text.push_str("# --full\n");
+    }
+    let job = Job { recipe, text, data: None, out: args.out.clone(), resume: args.resume };
+    job.run(Ending::Whole, common)
+}
+
+/// `caltrop run`.
+pub fn run_recipe(args: &Run, common: &Common) -> Result<()> {
+    Job::new(&args.recipe, &args.options, None)?.run(Ending::Whole, common)
+}
+
+/// `caltrop train`.
+pub fn train(args: &Run, common: &Common) -> Result<()> {
+    Job::new(&args.recipe, &args.options, Some("ann"))?.run(Ending::Ann, common)
+}
+
+/// `caltrop finetune`.
+pub fn finetune(args: &Finetune, common: &Common) -> Result<()> {
+    let job = Job::new(&args.recipe, &args.options, Some("snn"))?;
+    let (mut model, meta) = checkpoint::load(&args.checkpoint, &device(common)?)?;
+    if model.spec().steps == 0 {
+        return Err(usage!("{}: this network has no spikes (T = 0); convert it first: caltrop convert", args.checkpoint.display()));
+    }
+    model.set_steps(job.recipe.snn.steps);
+    job.run(Ending::Snn(Box::new(model), meta), common)
+}
+
+/// A recipe about to be run.
+struct Job {
+    recipe: Recipe,
+    text: String,
+    data: Option<PathBuf>,
+    out: PathBuf,
+    resume: bool,
+}
+
+impl Job {
+    /// `stage`: the table that `--set` addresses (None: all, as stage.key).
+    fn new(word: &str, options: &RunOptions, stage: Option<&str>) -> Result<Job> {
+        let addressed = |setting: &String| match stage {
+            Some(stage) if !setting.split('=').next().unwrap_or("").contains('.') && !is_top_level(setting) => format!("{stage}.{setting}"),
+            _ => setting.clone(),
+        };
+        let set: Vec<String> = options.set.iter().map(addressed).collect();
+        let (recipe, text) = recipes::load(word, &set, options.seed)?;
+        let out = options.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
+        Ok(Job { recipe, text, data: options.data.clone(), out, resume: options.resume })
+    }
+
+    fn run(self, ending: Ending, common: &Common) -> Result<()> {
+        let device = device(common)?;
+        let data = dataset(&self.recipe.dataset, self.data.as_deref())?;
+        if let Ending::Snn(model, _) = &ending {
+            fits(model, &data)?;
+        }
+        let begin = if self.resume { Begin::Resume } else { Begin::Anew };
+        let (watch, version) = (Shown::new(common.quiet), version());
+        let report = drive::run(Setup {
+            recipe: &self.recipe,
+            text: &self.text,
+            out: &self.out,
+            begin,
+            ending,
+            data: &data,
+            device: &device,
+            version: &version,
+            watch: &watch,
+        })?;
+        report::write(&report, &self.out)?;
+        print_results(&report, &self.out);
+        Ok(())
+    }
+}
+
+/// Whether a setting names a key at the top of a recipe rather than one of a stage.
+fn is_top_level(setting: &str) -> bool {
+    let key = setting.split('=').next().unwrap_or("").trim();
+    ["arch", "dataset", "bias", "dropout", "leak", "reset", "seed"].contains(&key)
+}
+
+fn print_results(report: &Report, out: &Path) {
+    let keys: Vec<&String> = report.results.keys().filter(|key| !key.starts_with("natural.")).collect();
+    let natural = report.has_track("natural");
+    println!("{:<22} {:>8}{}", "accuracy, %", "robust", if natural { "   natural" } else { "" });
+    for key in keys {
+        let twin = report.result("natural", key).map(|percent| format!("{percent:10.1}")).unwrap_or_default();
+        println!("{key:<22} {:8.1}{twin}", report.results[key]);
+    }
+    println!("{:.0} s on {}; report: {}", report.seconds, report.start.device, out.join("report.html").display());
+}
+
+/// `caltrop convert`.
+pub fn convert(args: &Convert, common: &Common) -> Result<()> {
+    let device = device(common)?;
+    file::writable(&args.out)?;
+    let how = drive::Convert {
+        percentile: args.percentile,
+        scale: args.scale,
+        calibration_steps: args.calibration_steps,
+        batch: args.batch,
+        batches: args.batches,
+    };
+    check_convert(args)?;
+    let (ann, meta) = checkpoint::load(&args.checkpoint, &device)?;
+    if ann.spec().steps > 0 {
+        return Err(usage!("{}: this network is a spiking one already (T = {}); give an ANN", args.checkpoint.display(), ann.spec().steps));
+    }
+    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref())?;
+    fits(&ann, &data)?;
+    let spec = Spec { steps: args.steps, bias: true, ..ann.spec().clone() };
+    let batches = drive::calibration_batches(&ann, &data, &how, Augment::NONE, args.seed)?;
+    let meta = Meta { dataset: Some(data.name.to_string()), seed: args.seed, ..meta };
+    let (snn, meta) = drive::convert(&ann, spec, &batches, &how, &meta, &Shown::new(common.quiet))?;
+    checkpoint::save(&args.out, &snn, &meta)?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+fn check_convert(args: &Convert) -> Result<()> {
+    for (flag, value) in [("--calibration-steps", args.calibration_steps), ("--batch", args.batch), ("--batches", args.batches), ("--steps", args.steps)] {
+        if value == 0 {
+            return Err(usage!("{flag} 0: at least 1 is needed"));
+        }
+    }
+    if !(args.scale > 0.0 && args.scale.is_finite()) {
+        return Err(usage!("--scale {}: must be a positive number, such as 0.3", args.scale));
+    }
+    if !(0.0..=100.0).contains(&args.percentile) {
+        return Err(usage!("--percentile {}: must be between 0 and 100", args.percentile));
+    }
+    Ok(())
+}
+
+/// `caltrop devices`.
+pub fn devices(common: &Common) -> Result<()> {
+    let cpu = Device::cpu(common.threads)?;
+    println!("cpu       {}", cpu.describe());
+    println!("cuda      not in this build (no GPU kernels)");
+    println!("emulated  not in this build (no GPU kernels)");
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `caltrop eval`.
+
+use super::args::{Common, Eval, LensArgs};
+use super::commands::{dataset_of, device, fits};
+use super::progress::Shown;
+use super::version;
+use crate::attack::Attack;
+use crate::autodiff::Lens;
+use crate::base::{Result, ensure, fail, file, suggest, usage};
+use crate::checkpoint::{self, Kind};
+use crate::drive::{Answer, Members, PassOn, Question, evaluate};
+use serde_json::json;
+
+/// The lens that was asked for.
+pub fn lens(args: &LensArgs) -> Result<Lens> {
+    if let Some(name) = &args.lens {
+        return match name.as_str() {
+            "act" => Ok(Lens::Act),
+            _ => Err(usage!("--lens {name}: no such lens{}", suggest(name, ["act"]))),
+        };
+    }
+    if let Some(name) = &args.credit {
+        return Lens::credit(name);
+    }
+    match &args.surrogate {
+        Some(name) => Lens::surrogate(name, args.gamma.unwrap_or(1.0)),
+        None => Ok(Lens::default()),
+    }
+}
+
+/// Measure, print, and write what was asked for.
+pub fn eval(args: &Eval, common: &Common) -> Result<()> {
+    let attack = Attack::parse(&args.attack, args.iterations)?;
+    let lens = lens(&args.lens)?;
+    check(args, attack)?;
+    let device = device(common)?;
+    for path in [&args.json, &args.save].into_iter().flatten() {
+        file::writable(path)?;
+    }
+    let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
+    if let Some(steps) = args.steps {
+        if model.spec().steps == 0 {
+            return Err(usage!("--steps {steps}: this network has no spikes (T = 0); convert it first"));
+        }
+        model.set_steps(steps);
+    }
+    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref())?;
+    fits(&model, &data)?;
+    let count = args.images.unwrap_or(data.test.len());
+    ensure!(count <= data.test.len(), "--images {count}: {} has {} test images", data.name, data.test.len());
+    let question = Question {
+        images: &data.test,
+        count,
+        attack,
+        members: if args.ensemble { Members::Ensemble } else { Members::One },
+        lens,
+        eps: args.eps,
+        seed: args.seed,
+        pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
+    };
+    let answer = evaluate(&model, &question, &Shown::new(common.quiet))?;
+    if let Some(path) = &args.save {
+        let (n, images) = (answer.images, &data.test);
+        let tensors = [
+            ("images".into(), vec![n, images.channels, images.height, images.width], Kind::Floats(channels_first(&answer, images.channels))),
+            ("labels".into(), vec![n], Kind::Integers(images.labels[..n].iter().map(|&label| i64::from(label)).collect())),
+            ("survived".into(), vec![n], Kind::Integers(answer.survived.iter().map(|&alive| i64::from(alive)).collect())),
+        ];
+        checkpoint::save_tensors(path, &tensors)?;
+    }
+    if let Some(path) = &args.json {
+        let members: Vec<_> = answer.members.iter().map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy})).collect();
+        let result = json!({
+            "clean_acc": answer.clean, "robust_acc": answer.robust, "attack": attack.name(), "ensemble": args.ensemble,
+            "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
+            "steps": model.spec().steps, "seconds": answer.seconds, "version": version(), "device": device.describe(), "members": members,
+        });
+        let text = serde_json::to_string_pretty(&result).map_err(|cause| fail!("json: {cause}"))? + "\n";
+        file::write(path, text.as_bytes())?;
+    }
+    if args.ensemble {
+        for (lens, accuracy) in &answer.members {
+            println!("{:<14} {accuracy:5.1} %", lens.to_string());
+        }
+    }
+    println!("clean {:.1} %, robust {:.1} % ({attack} at {}/255, {} images)", answer.clean, answer.robust, args.eps, answer.images);
+    Ok(())
+}
+
+fn check(args: &Eval, attack: Attack) -> Result<()> {
+    if !(0.0..=255.0).contains(&args.eps) {
+        return Err(usage!("--eps {}: must be between 0 and 255 (it counts in 1/255)", args.eps));
+    }
+    if args.images == Some(0) {
+        return Err(usage!("--images 0: at least 1 image is needed"));
+    }
+    if args.steps == Some(0) {
+        return Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)"));
+    }
+    if args.ensemble && !attack.is_white_box() {
+        return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
+    }
+    if args.iterations.is_some() && attack.iterations().is_none() {
+        return Err(usage!("--iterations: {} does not iterate; leave it out", attack.name()));
+    }
+    if args.fast && !args.ensemble {
+        return Err(usage!("--fast: it passes survivors from member to member, so it needs --ensemble"));
+    }
+    Ok(())
+}
+
+fn channels_first(answer: &Answer, channels: usize) -> Vec<f32> {
+    let size = answer.adversarial.len() / answer.images;
+    let image = |image: &[f32]| (0..size).map(|i| image[i % (size / channels) * channels + i / (size / channels)]).collect::<Vec<_>>();
+    answer.adversarial.chunks_exact(size).flat_map(image).collect()
+}

@@ -1,0 +1,117 @@
+//! `caltrop predict`: logits, spikes and gradients of given images. Layouts in files are PyTorch's.
+
+use super::args::{Common, Predict, StatisticsArg};
+use super::commands::device;
+use super::evaluate::lens;
+use crate::autodiff::{Fire, Keep, Lens, Pass, Statistics, Want};
+use crate::base::{Result, ensure, fail, file, usage};
+use crate::checkpoint::{self, Kind, Named, TensorFile};
+use crate::drive::credit;
+use crate::loss;
+use crate::nn::Model;
+use crate::tensor::{Array, Tensor};
+
+/// Answer for every image of the file.
+pub fn predict(args: &Predict, common: &Common) -> Result<()> {
+    let device = device(common)?;
+    let lens = lens(&args.lens)?;
+    file::writable(&args.out)?;
+    let (model, _) = checkpoint::load(&args.checkpoint, &device)?;
+    let input = TensorFile::open(&args.images)?;
+    let within = |error: crate::base::Error| error.within(args.images.display());
+    let (images, labels) = read(&model, &input, args.gradients).map_err(within)?;
+    let statistics = match args.statistics {
+        StatisticsArg::Running => Statistics::Running,
+        StatisticsArg::Batch => Statistics::Batch,
+    };
+    checkpoint::save_tensors(&args.out, &answer(&model, &images, labels.as_deref(), lens, statistics)?)?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+/// Images `[N,H,W,C]` and labels, if gradients are wanted.
+fn read(model: &Model, file: &TensorFile, gradients: bool) -> Result<(Tensor, Option<Vec<i32>>)> {
+    let [channels, height, width] = model.spec().input;
+    let shape = file.shape("images").ok_or_else(|| fail!("no tensor \"images\"; it holds {}", file.names().join(", ")))?;
+    ensure!(
+        shape.len() == 4 && shape[1..] == [channels, height, width],
+        "images {shape:?}: the network wants [N, {channels}, {height}, {width}]"
+    );
+    ensure!(shape[0] > 0, "images {shape:?}: zero images");
+    let values = file.floats("images")?;
+    let bad = values.iter().position(|x| !(0.0..=1.0).contains(x));
+    if let Some(at) = bad {
+        return Err(fail!("images: element {at} is {}; pixels must lie in [0, 1] (divide by 255?)", values[at]));
+    }
+    let size = height * width;
+    let last = |image: &[f32]| (0..channels * size).map(|i| image[i % channels * size + i / channels]).collect::<Vec<_>>();
+    let pixels: Vec<f32> = values.chunks_exact(channels * size).flat_map(last).collect();
+    let images = Tensor::from_slice(model.device(), [shape[0], height, width, channels], &pixels);
+    if !gradients {
+        return Ok((images, None));
+    }
+    let labels = file.integers("labels")?;
+    ensure!(labels.len() == shape[0], "{} labels for {} images", labels.len(), shape[0]);
+    let classes = model.spec().classes;
+    if let Some(at) = labels.iter().position(|&label| label < 0 || label >= classes as i64) {
+        return Err(fail!("label {} of image {at} is not below {classes} classes", labels[at]));
+    }
+    Ok((images, Some(labels.into_iter().map(|label| label as i32).collect())))
+}
+
+/// Images computed together where they do not see each other.
+const BATCH: usize = 64;
+
+fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, statistics: Statistics) -> Result<Vec<Named>> {
+    let fire = if lens == Lens::Act { Fire::Relu } else { model.spec().fire() };
+    let steps = if let Fire::Spike { steps } = fire { steps } else { 0 };
+    if steps == 0 && lens != Lens::Act && lens != Lens::default() {
+        return Err(usage!("{lens}: this network has no spikes (T = 0), so there is one gradient; leave --surrogate and --credit out"));
+    }
+    let keep = if labels.is_some() { Keep::ForInput } else { Keep::Spikes };
+    let pass = Pass { statistics, ..Pass::eval(fire, keep) };
+    let (shape, classes) = (images.shape(), model.spec().classes);
+    let (n, size) = (shape[0], shape.count() / shape[0]);
+    // Batch statistics tie all images together; otherwise they go through in slices.
+    let batch = if statistics == Statistics::Batch { n } else { BATCH };
+    let (mut logits, mut logits_t, mut dimages) = (Vec::new(), vec![Vec::new(); steps], Vec::new());
+    let mut spikes: Vec<i64> = Vec::new();
+    for start in (0..n).step_by(batch) {
+        let end = (start + batch).min(n);
+        crate::drive::watch::check()?;
+        let part = Tensor::from_slice(model.device(), [end - start, shape[1], shape[2], shape[3]], &images.host()[start * size..end * size]);
+        let (z, trace) = model.forward(&part, &pass)?;
+        logits.extend_from_slice(z.host());
+        if steps > 0 {
+            let frames = trace.steps.shape()[3];
+            for (t, rows) in logits_t.iter_mut().enumerate() {
+                // A network without neurons holds one frame for all steps.
+                let row = |image: usize| (image * frames + if frames == 1 { 0 } else { t }) * classes;
+                (0..end - start).for_each(|image| rows.extend_from_slice(&trace.steps.host()[row(image)..row(image) + classes]));
+            }
+            let counts = model.activity(&trace).into_iter().map(|layer| layer.spikes as i64);
+            if spikes.is_empty() { spikes = counts.collect() } else { spikes.iter_mut().zip(counts).for_each(|(total, more)| *total += more) }
+        }
+        if let Some(labels) = labels {
+            let labels = Array::from_slice(model.device(), [end - start], &labels[start..end]);
+            let mut dlogits = loss::cross_entropy(&z, &labels)?.dlogits;
+            // The mean is over all images, not over this slice.
+            let share = (end - start) as f32 / n as f32;
+            dlogits.host_mut().iter_mut().for_each(|g| *g *= share);
+            let gradients = model.backward_consuming(trace, &dlogits, credit(lens), Want::Input)?;
+            dimages.extend_from_slice(gradients.input.ok_or_else(|| fail!("model: no input gradient came back"))?.host());
+        }
+    }
+    let mut named: Vec<Named> = vec![("logits".into(), vec![n, classes], Kind::Floats(logits))];
+    if steps > 0 {
+        named.push(("logits_t".into(), vec![steps, n, classes], Kind::Floats(logits_t.concat())));
+        named.push(("spikes".into(), vec![spikes.len()], Kind::Integers(spikes)));
+    }
+    if labels.is_some() {
+        let (channels, pixels) = (shape[3], size / shape[3]);
+        let first = |image: &[f32]| (0..size).map(|i| image[i % pixels * channels + i / pixels]).collect::<Vec<_>>();
+        let values: Vec<f32> = dimages.chunks_exact(size).flat_map(first).collect();
+        named.push(("dimages".into(), vec![n, shape[3], shape[1], shape[2]], Kind::Floats(values)));
+    }
+    Ok(named)
+}

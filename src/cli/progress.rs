@@ -1,0 +1,100 @@
+//! Progress on stderr: a bar on a terminal, plain lines otherwise, nothing when quiet. And Ctrl-C.
+
+use crate::drive::Watch;
+use crate::drive::watch;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A watch that shows.
+pub struct Shown {
+    bar: Mutex<Option<ProgressBar>>,
+    look: Look,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Bar,
+    Lines,
+    Nothing,
+}
+
+impl Shown {
+    /// For this terminal, or nothing when `quiet`.
+    pub fn new(quiet: bool) -> Shown {
+        let look = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Look::Nothing,
+            (false, true) => Look::Bar,
+            (false, false) => Look::Lines,
+        };
+        Shown { bar: Mutex::new(None), look }
+    }
+
+    fn with(&self, work: impl FnOnce(&mut Option<ProgressBar>)) {
+        work(&mut self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+impl Watch for Shown {
+    fn begin(&self, what: &str, total: u64) {
+        if self.look == Look::Bar && total > 0 {
+            let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {per_sec:>12}  eta {eta}  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style).with_prefix(what.to_string());
+            self.with(|slot| *slot = Some(bar));
+        }
+    }
+
+    fn advance(&self, units: u64) {
+        self.with(|slot| {
+            if let Some(bar) = slot {
+                bar.inc(units);
+            }
+        });
+    }
+
+    fn remark(&self, text: &str) {
+        self.with(|slot| {
+            if let Some(bar) = slot {
+                bar.set_message(text.to_string());
+            }
+        });
+    }
+
+    fn end(&self, line: &str) {
+        self.with(|slot| {
+            if let Some(bar) = slot.take() {
+                bar.finish_and_clear();
+            }
+        });
+        if self.look != Look::Nothing && !line.is_empty() {
+            eprintln!("{line}");
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.with(|slot| {
+            if let Some(bar) = slot.take() {
+                bar.finish_and_clear();
+            }
+        });
+    }
+}
+
+/// The first Ctrl-C asks the work to stop at the next safe point, the second stops the program.
+pub fn stop_on_ctrl_c() {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let handled = ctrlc::set_handler(|| {
+        if COUNT.fetch_add(1, Ordering::Relaxed) == 0 {
+            watch::request_stop();
+            eprintln!("\nstopping at the next safe point; Ctrl-C again stops at once");
+        } else {
+            std::process::exit(1);
+        }
+    });
+    // Without a handler Ctrl-C still ends the program; only the saving is lost.
+    let _ = handled;
+}

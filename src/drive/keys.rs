@@ -1,0 +1,196 @@
+//! Typed access to a TOML table, with errors that name the key, the value and the cure.
+
+use crate::base::{Result, suggest, usage};
+use std::ops::RangeInclusive;
+use toml::Value;
+
+/// A table of a recipe and where it stands.
+#[derive(Debug, Clone)]
+pub struct Table {
+    place: String,
+    values: toml::Table,
+}
+
+impl Table {
+    /// The table in `text`. Errors (usage): no TOML (with the line).
+    pub fn parse(name: &str, text: &str) -> Result<Table> {
+        let values = text.parse::<toml::Table>().map_err(|cause| {
+            let line = cause.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            usage!("{name}{}: {}", line.map(|line| format!(":{line}")).unwrap_or_default(), cause.message())
+        })?;
+        Ok(Table { place: name.to_string(), values })
+    }
+
+    /// Where it stands, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Put `stage.key=value` in. A value that is no TOML is taken as text. Errors (usage): no `=`, a stage that is a value.
+    pub fn set(&mut self, setting: &str) -> Result<()> {
+        let (path, text) = setting.split_once('=').ok_or_else(|| usage!("--set {setting}: write KEY=VALUE, such as ann.epochs=1"))?;
+        let text = text.trim();
+        let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
+        let mut keys: Vec<&str> = path.trim().split('.').collect();
+        let last = keys.pop().filter(|key| !key.is_empty()).ok_or_else(|| usage!("--set {setting}: the key is empty"))?;
+        let mut table = &mut self.values;
+        for key in keys {
+            let below = table.entry(key).or_insert_with(|| Value::Table(toml::Table::new()));
+            table = below.as_table_mut().ok_or_else(|| usage!("--set {setting}: \"{key}\" is no table of the recipe"))?;
+        }
+        table.insert(last.to_string(), value.unwrap_or_else(|| Value::String(text.to_string())));
+        Ok(())
+    }
+
+    /// This table with the sub-table `key` laid over it (and removed); None where there is none.
+    pub fn overlaid(&self, key: &str) -> Result<Option<Table>> {
+        let mut values = self.values.clone();
+        let over = match values.remove(key) {
+            None => return Ok(None),
+            Some(Value::Table(over)) => over,
+            Some(other) => return Err(self.wrong(key, &other, "a table")),
+        };
+        overlay(&mut values, over);
+        Ok(Some(Table { place: format!("{} [{key}]", self.place), values }))
+    }
+
+    /// Errors (usage) where a key is not in `known`.
+    pub fn allow(&self, known: &[&str]) -> Result<()> {
+        match self.values.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(usage!("{}: unknown key \"{key}\"{}", self.place, suggest(key, known.iter().copied()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The sub-table `key`, empty where there is none.
+    pub fn table(&self, key: &str) -> Result<Table> {
+        let place = format!("{} [{key}]", self.place);
+        match self.values.get(key) {
+            None => Ok(Table { place, values: toml::Table::new() }),
+            Some(Value::Table(values)) => Ok(Table { place, values: values.clone() }),
+            Some(other) => Err(self.wrong(key, other, "a table")),
+        }
+    }
+
+    /// A text that must be there.
+    pub fn required(&self, key: &str) -> Result<String> {
+        match self.values.get(key) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(other) => Err(self.wrong(key, other, "a text")),
+            None => Err(usage!("{}: the key \"{key}\" is needed", self.place)),
+        }
+    }
+
+    /// A text.
+    pub fn text(&self, key: &str, default: &str) -> Result<String> {
+        if self.values.contains_key(key) { self.required(key) } else { Ok(default.to_string()) }
+    }
+
+    /// True or false.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.values.get(key) {
+            None => Ok(default),
+            Some(Value::Boolean(flag)) => Ok(*flag),
+            Some(other) => Err(self.wrong(key, other, "true or false")),
+        }
+    }
+
+    /// A number within `range`.
+    pub fn number(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64> {
+        match self.values.get(key) {
+            None => Ok(default),
+            Some(value) => self.in_range(key, value, &range),
+        }
+    }
+
+    /// A list of numbers within `range`, empty by default.
+    pub fn numbers(&self, key: &str, range: RangeInclusive<f64>) -> Result<Vec<f64>> {
+        match self.values.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.iter().map(|value| self.in_range(key, value, &range)).collect(),
+            Some(other) => Err(self.wrong(key, other, "a list of numbers")),
+        }
+    }
+
+    fn in_range(&self, key: &str, value: &Value, range: &RangeInclusive<f64>) -> Result<f64> {
+        let number = match *value {
+            Value::Integer(number) => number as f64,
+            Value::Float(number) => number,
+            _ => return Err(self.wrong(key, value, "a number")),
+        };
+        if !range.contains(&number) {
+            return Err(usage!("{}: {key} = {number} is not between {} and {}", self.place, range.start(), range.end()));
+        }
+        Ok(number)
+    }
+
+    /// A whole number within `range`.
+    pub fn count(&self, key: &str, default: usize, range: RangeInclusive<u64>) -> Result<usize> {
+        match self.values.get(key) {
+            None => Ok(default),
+            Some(&Value::Integer(number)) => match u64::try_from(number) {
+                Ok(number) if range.contains(&number) => Ok(number as usize),
+                _ => Err(usage!("{}: {key} = {number} is not between {} and {}", self.place, range.start(), range.end())),
+            },
+            Some(other) => Err(self.wrong(key, other, "a whole number")),
+        }
+    }
+
+    /// A list of words, or one word.
+    pub fn words(&self, key: &str) -> Result<Option<Vec<String>>> {
+        match self.values.get(key) {
+            None => Ok(None),
+            Some(Value::String(word)) => Ok(Some(vec![word.clone()])),
+            Some(Value::Array(values)) => {
+                let word = |value: &Value| value.as_str().map(str::to_string).ok_or_else(|| self.wrong(key, value, "a list of texts"));
+                Ok(Some(values.iter().map(word).collect::<Result<_>>()?))
+            }
+            Some(other) => Err(self.wrong(key, other, "a list of texts")),
+        }
+    }
+
+    fn wrong(&self, key: &str, value: &Value, wanted: &str) -> crate::base::Error {
+        usage!("{}: {key} = {value} is not {wanted}", self.place)
+    }
+}
+
+fn overlay(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => overlay(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_reach_tables_and_unknown_keys_are_helped() {
+        let mut table = Table::parse("r", "a = 1\n[ann]\nepochs = 3\n").unwrap();
+        table.set("ann.epochs=1").unwrap();
+        table.set("ann.defense=trades").unwrap();
+        let ann = table.table("ann").unwrap();
+        assert_eq!(ann.count("epochs", 9, 1..=10).unwrap(), 1);
+        assert_eq!(ann.text("defense", "at").unwrap(), "trades");
+        assert!(ann.allow(&["epoch", "defense"]).unwrap_err().to_string().contains("\"epoch\""));
+        assert!(table.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_of_another_type_are_named() {
+        let table = Table::parse("r", "eps = -1\nlr = \"x\"\nbad = nan\n").unwrap();
+        assert!(table.number("eps", 0.0, 0.0..=255.0).unwrap_err().to_string().contains("eps = -1"));
+        assert!(table.number("lr", 0.0, 0.0..=1.0).is_err());
+        assert!(table.number("bad", 0.0, 0.0..=1.0).is_err());
+    }
+
+    #[test]
+    fn a_broken_recipe_names_its_line() {
+        assert!(Table::parse("r.toml", "a = 1\nb = \n").unwrap_err().to_string().starts_with("r.toml:2"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Floor 8: the loops. Here the network and the attacks first meet.
+
+mod convert;
+mod evaluate;
+mod folder;
+mod keys;
+mod pipeline;
+mod recipe;
+mod seen;
+mod step;
+mod train;
+pub mod watch;
+
+pub use convert::{calibration_batches, convert};
+pub use evaluate::{Answer, PassOn, Question, evaluate, infer};
+pub use folder::{Begin, RunFolder, Track};
+pub use pipeline::{Ending, Setup, run};
+pub use recipe::{Convert, Defense, Eval, Members, Recipe, Stage, Trial};
+pub use seen::{Seen, credit};
+pub use step::{Place, correct, predictions, step};
+pub use train::{Job, train, upload};
+pub use watch::{Silent, Watch};

@@ -1,0 +1,291 @@
+//! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
+
+use super::convert::{calibration_batches, convert, snn_spec};
+use super::evaluate::{PassOn, Question, evaluate, infer};
+use super::folder::{Begin, RunFolder, Track, start};
+use super::recipe::{Members, Recipe, Trial};
+use super::train::{Job, train};
+use super::watch::Watch;
+use crate::attack::Attack;
+use crate::autodiff::Lens;
+use crate::base::{Result, ensure};
+use crate::checkpoint::Meta;
+use crate::data::Dataset;
+use crate::device::Device;
+use crate::nn::{Model, Spec};
+use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report};
+use crate::zoo;
+use std::path::Path;
+use std::time::Instant;
+
+/// Everything that a run needs.
+pub struct Setup<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The text that it came from, kept in the folder.
+    pub text: &'a str,
+    /// Where to write.
+    pub out: &'a Path,
+    /// Anew or on.
+    pub begin: Begin,
+    /// How far.
+    pub ending: Ending,
+    /// The data.
+    pub data: &'a Dataset,
+    /// The device.
+    pub device: &'a Device,
+    /// The program's version.
+    pub version: &'a str,
+    /// Told of progress.
+    pub watch: &'a dyn Watch,
+}
+
+/// Which stages run.
+pub enum Ending {
+    /// All of them.
+    Whole,
+    /// The ANN stage alone.
+    Ann,
+    /// The SNN stage alone, from this network.
+    Snn(Box<Model>, Meta),
+}
+
+/// Run, and return what the report says. Checkpoints and `run.jsonl` are in the folder; the report is the caller's to write.
+pub fn run(setup: Setup) -> Result<Report> {
+    let clock = Instant::now();
+    check_data(&setup)?;
+    let begin = start(setup.recipe, setup.device, setup.version);
+    let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, begin)?;
+    let tracks = [(Track::Robust, Some(setup.recipe)), (Track::Natural, setup.recipe.natural.as_deref())];
+    let twins = matches!(setup.ending, Ending::Whole);
+    for (track, recipe) in tracks {
+        let Some(recipe) = recipe.filter(|_| twins || track == Track::Robust) else { continue };
+        let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
+        course.go()?;
+    }
+    folder.record(Event::Finish { seconds: clock.elapsed().as_secs_f64() })?;
+    folder.report()
+}
+
+fn check_data(setup: &Setup) -> Result<()> {
+    ensure!(!setup.data.train.is_empty() && !setup.data.test.is_empty(), "{}: zero images", setup.data.name);
+    Ok(())
+}
+
+/// One track of a run.
+struct Course<'a> {
+    setup: &'a Setup<'a>,
+    recipe: &'a Recipe,
+    track: Track,
+    folder: &'a mut RunFolder,
+}
+
+impl Course<'_> {
+    fn go(&mut self) -> Result<()> {
+        let snn = match &self.setup.ending {
+            Ending::Snn(model, meta) => self.finetune((**model).clone(), meta.clone())?,
+            Ending::Ann | Ending::Whole => {
+                let ann = self.ann()?;
+                self.evaluate_network("ann", &ann, &self.recipe.eval.ann)?;
+                if matches!(self.setup.ending, Ending::Ann) {
+                    return Ok(());
+                }
+                let (converted, meta) = self.converted(&ann)?;
+                self.finetune(converted, meta)?
+            }
+        };
+        self.evaluate_network("snn", &snn, &self.recipe.eval.snn)?;
+        self.curve(&snn)?;
+        self.gallery(&snn)
+    }
+
+    fn meta(&self) -> Meta {
+        Meta {
+            dataset: Some(self.recipe.dataset.clone()),
+            recipe: Some(self.recipe.name.clone()),
+            seed: self.recipe.seed,
+            ..Meta::default()
+        }
+    }
+
+    /// The trained ANN: loaded where it is complete, else trained.
+    fn ann(&mut self) -> Result<Model> {
+        let (recipe, setup) = (self.recipe, self.setup);
+        if let Some((ann, _)) = self.folder.load(self.track, "ann.safetensors", setup.device)? {
+            return Ok(ann);
+        }
+        let data = setup.data;
+        let spec = Spec {
+            arch: recipe.arch.clone(),
+            classes: data.train.classes,
+            input: [data.train.channels, data.train.height, data.train.width],
+            mean: data.mean.clone(),
+            std: data.std.clone(),
+            bias: recipe.bias,
+            steps: 0,
+            leak: recipe.leak,
+            reset: recipe.reset,
+            dropout: recipe.dropout,
+        };
+        let model = zoo::build(setup.device, spec, recipe.seed)?;
+        let meta = self.meta();
+        let job = Job { stage: &recipe.ann, data, name: "ann", track: self.track, watch: setup.watch, meta: meta.clone() };
+        let ann = train(model, &job, self.folder)?;
+        self.keep("ann.safetensors", &ann, &Meta { epoch: recipe.ann.epochs, ..meta })?;
+        Ok(ann)
+    }
+
+    /// The converted network, and what is known of it.
+    fn converted(&mut self, ann: &Model) -> Result<(Model, Meta)> {
+        let (recipe, setup) = (self.recipe, self.setup);
+        if let Some(converted) = self.folder.load(self.track, "converted.safetensors", setup.device)? {
+            return Ok(converted);
+        }
+        let clock = Instant::now();
+        let batches = calibration_batches(ann, setup.data, &recipe.convert, recipe.snn.augment, recipe.seed)?;
+        let images: usize = batches.iter().map(|batch| batch.shape()[0]).sum();
+        let (snn, meta) = convert(ann, snn_spec(recipe, ann.spec()), &batches, &recipe.convert, &self.meta(), setup.watch)?;
+        self.phase("calibrate", clock, images)?;
+        self.folder.save(self.track, "converted.safetensors", &snn, &meta)?;
+        Ok((snn, meta))
+    }
+
+    /// The finetuned network.
+    fn finetune(&mut self, converted: Model, meta: Meta) -> Result<Model> {
+        let (recipe, setup) = (self.recipe, self.setup);
+        if let Some((snn, _)) = self.folder.load(self.track, "snn.safetensors", setup.device)? {
+            return Ok(snn);
+        }
+        let meta = Meta { seed: recipe.seed, recipe: Some(recipe.name.clone()), dataset: Some(recipe.dataset.clone()), ..meta };
+        let job = Job { stage: &recipe.snn, data: setup.data, name: "snn", track: self.track, watch: setup.watch, meta: meta.clone() };
+        let snn = train(converted, &job, self.folder)?;
+        self.keep("snn.safetensors", &snn, &Meta { epoch: recipe.snn.epochs, ..meta })?;
+        Ok(snn)
+    }
+
+    /// A finished network under its own name and as the run's best (without held-out images the last is the best).
+    fn keep(&self, name: &str, model: &Model, meta: &Meta) -> Result<()> {
+        self.folder.save(self.track, name, model, meta)?;
+        self.folder.save(self.track, "best.safetensors", model, meta)
+    }
+
+    fn phase(&mut self, name: &str, clock: Instant, images: usize) -> Result<()> {
+        let seconds = clock.elapsed().as_secs_f64();
+        self.folder.record(Event::Phase(Phase { name: self.track.key(name), seconds, images_per_s: images as f64 / seconds }))
+    }
+
+    /// Clean accuracy, firing, and every trial that is not recorded yet.
+    fn evaluate_network(&mut self, network: &str, model: &Model, trials: &[Trial]) -> Result<()> {
+        let test = &self.setup.data.test;
+        let all = self.recipe.eval.images.unwrap_or(test.len()).min(test.len());
+        let clean_key = self.track.key(&format!("{network}.clean"));
+        if !self.known(&clean_key) {
+            let clock = Instant::now();
+            let (clean, activity, _) = infer(model, test, all)?;
+            self.setup.watch.begin("", 0);
+            self.setup.watch.end(&format!("{clean_key}: {clean:.1} % of {all} images"));
+            if network == "snn" {
+                self.phase("snn-infer", clock, all)?;
+            }
+            if !activity.is_empty() {
+                let layers = activity.iter().map(|layer| Layer {
+                    name: layer.name.clone(),
+                    rate: layer.spikes as f64 / (layer.neurons as f64 * layer.steps as f64),
+                    silent: layer.silent as f64 / layer.neurons as f64,
+                });
+                self.folder.record(Event::Firing(Firing { track: self.track.name().into(), layers: layers.collect() }))?;
+            }
+            self.folder.record(Event::Result { key: clean_key, percent: clean, images: all })?;
+        }
+        for trial in trials {
+            let key = self.track.key(&format!("{network}.{}", trial.key()));
+            if self.known(&key) {
+                continue;
+            }
+            let count = trial.images.unwrap_or(all).min(all);
+            let clock = Instant::now();
+            let answer = evaluate(model, &self.question(trial, count, self.recipe.eval.eps), self.setup.watch)?;
+            self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
+            if trial.members == Members::Ensemble {
+                for (lens, accuracy) in &answer.members {
+                    let member = Member { name: lens.to_string(), accuracy: *accuracy };
+                    self.folder.record(Event::Member { key: key.clone(), member })?;
+                }
+            }
+            self.folder.record(Event::Result { key, percent: answer.robust, images: count })?;
+        }
+        Ok(())
+    }
+
+    fn known(&self, key: &str) -> bool {
+        self.folder.has(|event| matches!(event, Event::Result { key: known, .. } if known == key))
+    }
+
+    fn question(&self, trial: &Trial, count: usize, eps: f64) -> Question<'_> {
+        Question {
+            images: &self.setup.data.test,
+            count,
+            attack: trial.attack,
+            members: trial.members,
+            lens: Lens::default(),
+            eps,
+            seed: self.recipe.seed,
+            pass_on: PassOn::All,
+        }
+    }
+
+    /// Accuracy against eps.
+    fn curve(&mut self, snn: &Model) -> Result<()> {
+        let eval = &self.recipe.eval;
+        let name = self.track.name();
+        if eval.curve.is_empty() || self.folder.has(|event| matches!(event, Event::Curve(curve) if curve.track == name)) {
+            return Ok(());
+        }
+        let trial = eval.curve_trial;
+        let count = trial.images.unwrap_or(usize::MAX).min(self.setup.data.test.len());
+        let mut points = Vec::new();
+        for &eps in &eval.curve {
+            let attack = if eps == 0.0 { Attack::Identity } else { trial.attack };
+            let answer = evaluate(snn, &self.question(&Trial { attack, ..trial }, count, eps), self.setup.watch)?;
+            points.push([eps, answer.robust]);
+        }
+        self.folder.record(Event::Curve(Curve {
+            track: name.into(),
+            attack: trial.attack.to_string(),
+            network: "snn".into(),
+            images: count,
+            points,
+        }))
+    }
+
+    /// The first test images before and after PGD, with what the network makes of them.
+    fn gallery(&mut self, snn: &Model) -> Result<()> {
+        const SHOWN: usize = 8;
+        let (data, name) = (self.setup.data, self.track.name());
+        let shown = self.folder.has(|event| matches!(event, Event::Gallery(gallery) if gallery.items.iter().any(|item| item.track == name)));
+        if shown || ![1, 3].contains(&data.test.channels) {
+            return Ok(());
+        }
+        let trial = Trial { attack: Attack::Pgd { iterations: 20 }, members: Members::One, images: None };
+        let answer = evaluate(snn, &self.question(&trial, SHOWN, self.recipe.eval.eps), &super::Silent)?;
+        let pixels: Vec<u8> = answer.adversarial.iter().map(|x| (x * 255.0).round() as u8).collect();
+        let attacked = crate::data::Images { pixels, ..data.test.slice(0..SHOWN) };
+        let (_, _, before) = infer(snn, &data.test, SHOWN)?;
+        let (_, _, after) = infer(snn, &attacked, SHOWN)?;
+        let class = |k: usize| data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
+        let items = (0..attacked.len()).map(|i| {
+            let label = usize::from(data.test.labels[i]);
+            GalleryItem {
+                label,
+                label_name: class(label),
+                clean: data.test.image(i).to_vec(),
+                adversarial: attacked.image(i).to_vec(),
+                predicted_clean: class(before[i]),
+                predicted_adversarial: class(after[i]),
+                track: name.into(),
+            }
+        });
+        let (height, width, channels) = (data.test.height, data.test.width, data.test.channels);
+        self.folder.record(Event::Gallery(Gallery { height, width, channels, items: items.collect() }))
+    }
+}
