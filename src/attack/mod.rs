@@ -26,7 +26,7 @@ pub trait Victim {
 
     /// For each lens the gradient, with respect to the images, of the scalar whose gradient at that lens's logits
     /// is `dlogits_of(logits)`. Lenses of one network share its forward.
-    fn gradients(&self, images: &Tensor, dlogits_of: &dyn Fn(&Tensor) -> Result<Tensor>, lenses: &[Lens]) -> Result<Vec<Tensor>>;
+    fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Tensor>>;
 }
 
 /// Images under attack.

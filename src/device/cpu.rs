@@ -3,6 +3,7 @@
 use crate::base::{Error, Result, ensure, fail};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -116,23 +117,44 @@ impl Cpu {
 
     /// Run `task(0)` … `task(count - 1)`, in any order, on all threads. A task must not depend on which
     /// thread runs it nor on the others, so results have the same bits whatever the number of threads.
+    ///
+    /// Inside a task, further work runs in line: the outermost loop alone is shared out.
     pub fn each(&self, count: usize, task: impl Fn(usize) + Sync + Send) {
-        match count {
-            0 => {}
-            1 => task(0),
-            _ => self.pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(task)),
+        if count == 1 || self.threads() == 1 || inside() {
+            return (0..count).for_each(task);
         }
+        self.pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(|i| within(|| task(i))));
     }
 
     /// The values of `task(0)` … `task(count - 1)`, in that order, computed on all threads.
     pub fn map<R: Send>(&self, count: usize, task: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-        self.pool.install(|| (0..count).into_par_iter().with_max_len(1).map(task).collect())
+        if count == 1 || self.threads() == 1 || inside() {
+            return (0..count).map(task).collect();
+        }
+        self.pool.install(|| (0..count).into_par_iter().with_max_len(1).map(|i| within(|| task(i))).collect())
     }
 
     /// Cut `0..len` into pieces of `size` (the last may be shorter) and run `task` on each.
     pub fn pieces(&self, len: usize, size: usize, task: impl Fn(Range<usize>) + Sync + Send) {
         self.each(len.div_ceil(size), |i| task(i * size..((i + 1) * size).min(len)));
     }
+}
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is running a task.
+fn inside() -> bool {
+    INSIDE.get()
+}
+
+/// Run a task, marked as one.
+fn within<R>(task: impl FnOnce() -> R) -> R {
+    let outer = INSIDE.replace(true);
+    let result = task();
+    INSIDE.set(outer);
+    result
 }
 
 /// A mutable slice that several tasks write at once, each its own part.

@@ -53,6 +53,14 @@ impl Device {
         }
     }
 
+    /// The values of `task(0)` … `task(count - 1)`, in that order: independent pieces of work, which the CPU shares out
+    /// among its threads (each piece then runs on one of them).
+    pub fn map<R: Send>(&self, count: usize, task: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+        match self {
+            Device::Cpu(cpu) => cpu.map(count, task),
+        }
+    }
+
     /// The number of host threads that work for this device.
     pub fn threads(&self) -> usize {
         match self {

@@ -3,21 +3,36 @@
 use super::watch;
 use crate::attack::Victim;
 use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Surrogate, Want};
-use crate::base::Result;
+use crate::base::{Result, Shape};
 use crate::nn::Model;
 use crate::tensor::Tensor;
 
-/// A network in eval mode, answering through lenses. Images go through in slices of a few, so that the activations
-/// of a slice stay in the cache; eval mode treats every image by itself, so slices change nothing.
+/// A network in eval mode, answering through lenses. Images go through in slices of a few, each on one thread from
+/// pixels to logits, so that its activations stay in that thread's cache; eval mode treats every image by itself, so
+/// slices change nothing.
 pub struct Seen<'a> {
     /// The network.
     pub model: &'a Model,
 }
 
-/// Images a slice.
-const SLICE: usize = 16;
+/// Images a slice of an ANN.
+const SLICE: usize = 8;
+/// Images a slice of a spiking network.
+const SPIKING_SLICE: usize = 4;
 
 impl Seen<'_> {
+    /// Images (or their logits) cut into slices.
+    fn slices(&self, x: &Tensor) -> Vec<Tensor> {
+        let shape = x.shape();
+        let (row, size) = (shape.count() / shape[0].max(1), if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE });
+        let slice = |part: &[f32]| {
+            let mut extents = shape.extents().to_vec();
+            extents[0] = part.len() / row;
+            Tensor::from_slice(x.device(), Shape::new(&extents), part)
+        };
+        x.host().chunks(size * row).map(slice).collect()
+    }
+
     fn fire(&self, lens: Lens) -> Fire {
         match lens {
             Lens::Act => Fire::Relu,
@@ -37,49 +52,44 @@ pub fn credit(lens: Lens) -> Credit {
 impl Victim for Seen<'_> {
     fn logits(&self, images: &Tensor, lens: Lens) -> Result<Tensor> {
         let pass = Pass::eval(self.fire(lens), Keep::Spikes);
-        let slices = slices(images).map(|slice| {
+        let slices: Vec<Tensor> = self.slices(images);
+        let logits = self.model.device().map(slices.len(), |i| {
             watch::check()?;
-            Ok(self.model.forward(&slice, &pass)?.0)
+            Ok(self.model.forward(&slices[i], &pass)?.0)
         });
-        Ok(joined(&slices.collect::<Result<Vec<_>>>()?))
+        Ok(joined(&logits.into_iter().collect::<Result<Vec<_>>>()?))
     }
 
-    fn gradients(&self, images: &Tensor, dlogits_of: &dyn Fn(&Tensor) -> Result<Tensor>, lenses: &[Lens]) -> Result<Vec<Tensor>> {
-        // dlogits_of wants the logits of all images, so every network's traces wait for its last slice.
+    fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Tensor>> {
         let mut gradients: Vec<Option<Tensor>> = vec![None; lenses.len()];
+        let (slices, device) = (self.slices(images), self.model.device());
         for act in [false, true] {
             let of_this_network: Vec<usize> = (0..lenses.len()).filter(|&i| (lenses[i] == Lens::Act) == act).collect();
             let Some(&first) = of_this_network.first() else { continue };
             let pass = Pass::eval(self.fire(lenses[first]), Keep::ForInput);
-            let mut forwards = Vec::new();
-            for slice in slices(images) {
+            // The objective wants the logits of all images, so the traces of all slices wait for the last forward.
+            let forwards = device.map(slices.len(), |i| {
                 watch::check()?;
-                forwards.push(self.model.forward(&slice, &pass)?);
-            }
+                self.model.forward(&slices[i], &pass)
+            });
+            let forwards = forwards.into_iter().collect::<Result<Vec<_>>>()?;
             let logits: Vec<Tensor> = forwards.iter().map(|(logits, _)| logits.clone()).collect();
-            let dlogits: Vec<Tensor> = slices(&dlogits_of(&joined(&logits))?).collect();
-            for i in of_this_network {
-                watch::check()?;
-                let back = forwards.iter().zip(&dlogits).map(|((_, trace), dlogits)| {
-                    let gradients = self.model.backward(trace, dlogits, credit(lenses[i]), Want::Input)?;
+            let dlogits = self.slices(&dlogits_of(&joined(&logits))?);
+            let back = device.map(slices.len(), |i| {
+                let one = |&member: &usize| {
+                    watch::check()?;
+                    let gradients = self.model.backward(&forwards[i].1, &dlogits[i], credit(lenses[member]), Want::Input)?;
                     gradients.input.ok_or_else(|| crate::base::fail!("model: no input gradient came back"))
-                });
-                gradients[i] = Some(joined(&back.collect::<Result<Vec<_>>>()?));
+                };
+                of_this_network.iter().map(one).collect::<Result<Vec<_>>>()
+            });
+            let back = back.into_iter().collect::<Result<Vec<_>>>()?;
+            for (place, &member) in of_this_network.iter().enumerate() {
+                gradients[member] = Some(joined(&back.iter().map(|slice| slice[place].clone()).collect::<Vec<_>>()));
             }
         }
         Ok(gradients.into_iter().flatten().collect())
     }
-}
-
-/// Rows of the first axis, [`SLICE`] at a time.
-fn slices(x: &Tensor) -> impl Iterator<Item = Tensor> + '_ {
-    let shape = x.shape();
-    let row = shape.count() / shape[0].max(1);
-    x.host().chunks(SLICE * row).map(move |part| {
-        let mut extents = shape.extents().to_vec();
-        extents[0] = part.len() / row;
-        Tensor::from_slice(x.device(), crate::base::Shape::new(&extents), part)
-    })
 }
 
 /// Rows one after the other.
@@ -91,5 +101,5 @@ fn joined(parts: &[Tensor]) -> Tensor {
     let mut extents = first.shape().extents().to_vec();
     extents[0] = parts.iter().map(|part| part.shape()[0]).sum();
     let values: Vec<f32> = parts.iter().flat_map(|part| part.host()).copied().collect();
-    Tensor::from_slice(first.device(), crate::base::Shape::new(&extents), &values)
+    Tensor::from_slice(first.device(), Shape::new(&extents), &values)
 }

@@ -2,10 +2,10 @@
 
 use super::neuron::through_pool;
 use super::{Layer, Param, Role};
-use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Trace, Want};
+use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
-use crate::ops::lif::{self, Reset};
+use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine};
 use crate::ops::{flatten, frames, pool};
 use crate::tensor::{Data, Tensor};
@@ -148,7 +148,7 @@ impl Model {
     /// Gradients of a scalar whose gradient at the logits is `dlogits` `[N,K]`; the trace serves again.
     pub fn backward(&self, trace: &Trace, dlogits: &Tensor, credit: Credit, want: Want) -> Result<Gradients> {
         let mut way = self.way_back(trace.frames, dlogits, &trace.saved)?;
-        for (layer, saved) in self.layers.iter().zip(&trace.saved).rev() {
+        for (layer, saved) in self.layers.iter().zip(&trace.saved).skip(self.lowest(want)).rev() {
             way.grad = layer.backward(saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
         }
         self.arrive(way, want)
@@ -157,11 +157,17 @@ impl Model {
     /// As [`Model::backward`], freeing the trace on the way.
     pub fn backward_consuming(&self, mut trace: Trace, dlogits: &Tensor, credit: Credit, want: Want) -> Result<Gradients> {
         let mut way = self.way_back(trace.frames, dlogits, &trace.saved)?;
-        for layer in self.layers.iter().rev() {
+        for layer in self.layers.iter().skip(self.lowest(want)).rev() {
             let Some(saved) = trace.saved.pop() else { break };
             way.grad = layer.backward(&saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
         }
         self.arrive(way, want)
+    }
+
+    /// The lowest layer that a backward visits: below the first parameter there is only the input.
+    fn lowest(&self, want: Want) -> usize {
+        let first = || self.layers.iter().position(|layer| !layer.params().is_empty());
+        if want.input() { 0 } else { first().unwrap_or(self.layers.len()) }
     }
 
     fn way_back(&self, frames: Frames, dlogits: &Tensor, saved: &[Saved]) -> Result<WayBack> {
@@ -180,7 +186,13 @@ impl Model {
     fn arrive(&self, way: WayBack, want: Want) -> Result<Gradients> {
         let WayBack { grad, mut gradients } = way;
         if want.input() {
-            let (tensor, scale) = (grad.tensor, self.pixels.scale.clone());
+            let [channels, height, width] = self.spec.input;
+            let tensor = match grad.spread {
+                Spread::Plain => grad.tensor,
+                // A pool right behind the pixels.
+                Spread::Quarters => pool::spread(&grad.tensor, [grad.tensor.shape()[0], height, width, 1, channels].into()),
+            };
+            let scale = self.pixels.scale.clone();
             let shift = Tensor::zeros(&self.device, scale.shape());
             let shape = tensor.shape();
             let dx = norm::apply(&tensor, &Affine { scale, shift })?;
@@ -189,8 +201,11 @@ impl Model {
         Ok(gradients)
     }
 
-    /// Take over the batch statistics that a train-mode forward left in its trace.
+    /// Take over the batch statistics that a train-mode forward left in its trace (of an eval-mode one: nothing).
     pub fn absorb(&mut self, trace: &Trace) {
+        if trace.pass.statistics == Statistics::Running {
+            return;
+        }
         for (layer, saved) in self.layers.iter_mut().zip(&trace.saved) {
             if let Layer::Neuron(neuron) = layer {
                 neuron.absorb(saved);

@@ -18,3 +18,4 @@ pub mod product;
 pub mod relu;
 pub mod sgd;
 mod vector;
+mod wide;

@@ -33,3 +33,44 @@ macro_rules! simd {
     };
 }
 pub(crate) use simd;
+
+/// Numbers handled together: one 512-bit vector. Loops over a few channels must be cut into these by hand; left to
+/// itself the compiler unrolls four vectors wide, and sixteen channels run one by one.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen elements from the front of `from`, `T::default()` where it ends.
+#[inline(always)]
+pub(crate) fn load<T: Copy + Default>(from: &[T]) -> [T; LANES] {
+    match from.first_chunk::<LANES>() {
+        Some(full) => *full,
+        None => load_part(from),
+    }
+}
+
+/// As many of `vector` as `to` holds.
+#[inline(always)]
+pub(crate) fn store<T: Copy>(to: &mut [T], vector: &[T; LANES]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(full) => *full = *vector,
+        None => store_part(to, vector),
+    }
+}
+
+// Calls of their own: inlined, the compiler would join them with the whole vectors into one copy of unknown length.
+#[inline(never)]
+fn load_part<T: Copy + Default>(from: &[T]) -> [T; LANES] {
+    let mut vector = [T::default(); LANES];
+    vector[..from.len()].copy_from_slice(from);
+    vector
+}
+
+#[inline(never)]
+fn store_part<T: Copy>(to: &mut [T], vector: &[T; LANES]) {
+    to.copy_from_slice(&vector[..to.len()]);
+}
+
+/// The ranges of sixteen (the last may be shorter) that make up `0..len`.
+#[inline(always)]
+pub(crate) fn lanes(len: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..len).step_by(LANES).map(move |start| start..(start + LANES).min(len))
+}

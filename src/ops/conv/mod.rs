@@ -4,6 +4,7 @@
 //! A linear layer is the 1x1 convolution of a 1x1 image: `[N,1,1,F,in]` by `[out,1,1,in]`.
 
 mod cpu;
+mod patches;
 
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
@@ -50,6 +51,7 @@ impl Geometry {
         ensure!(weight.rank() == 4, "conv: the weight wants shape C_out x kh x kw x C_in, got {weight}");
         ensure!(weight[3] == input[4], "conv: weight wants {} input channels, signal has {}", weight[3], input[4]);
         ensure!(stride > 0, "conv: stride 0; use 1 or more");
+        ensure!(pad < weight[1].max(1) && pad < weight[2].max(1), "conv: padding {pad} wants a kernel larger than {}x{}", weight[1], weight[2]);
         let (height, width) = (input[1] + 2 * pad, input[2] + 2 * pad);
         ensure!(
             weight[1] >= 1 && weight[2] >= 1 && weight[1] <= height && weight[2] <= width,
@@ -90,10 +92,58 @@ impl Geometry {
         [self.out_channels, self.kernel_height, self.kernel_width, self.in_channels].map(|x| x as usize).into()
     }
 
+    /// kh · kw.
+    pub fn taps(&self) -> usize {
+        (self.kernel_height * self.kernel_width) as usize
+    }
+
+    /// kh · kw · C_in, the numbers under a patch.
+    pub fn patch(&self) -> usize {
+        self.taps() * self.in_channels as usize
+    }
+
+    /// The 1x1 convolution of the output.
+    fn pointwise(&self) -> Geometry {
+        Geometry { kernel_height: 1, kernel_width: 1, stride: 1, pad: 0, ..*self }
+    }
+
+    fn extents(&self) -> Extents {
+        Extents {
+            images: self.images as usize,
+            frames: self.frames as usize,
+            in_height: self.in_height as usize,
+            in_width: self.in_width as usize,
+            in_channels: self.in_channels as usize,
+            out_height: self.out_height as usize,
+            out_width: self.out_width as usize,
+            out_channels: self.out_channels as usize,
+            kernel_height: self.kernel_height as usize,
+            kernel_width: self.kernel_width as usize,
+            stride: self.stride as usize,
+            pad: self.pad as usize,
+        }
+    }
+
     /// Multiply-accumulates of one direction, borders counted as inside.
     pub fn macs(&self) -> u64 {
         self.output_shape().count() as u64 * u64::from(self.kernel_height * self.kernel_width * self.in_channels)
     }
+}
+
+/// [`Geometry`] in the type of indices.
+struct Extents {
+    images: usize,
+    frames: usize,
+    in_height: usize,
+    in_width: usize,
+    in_channels: usize,
+    out_height: usize,
+    out_width: usize,
+    out_channels: usize,
+    kernel_height: usize,
+    kernel_width: usize,
+    stride: usize,
+    pad: usize,
 }
 
 /// y = conv(x, w) + bias. Errors: those of [`Geometry::new`], a bias of another length.

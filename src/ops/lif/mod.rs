@@ -6,9 +6,10 @@
 //! backward, whose surrogate is an argument. Layouts `[N,H,W,F,C]`; one stored frame of y stands for all T.
 
 mod cpu;
+pub(super) mod route;
 mod surrogate;
 
-pub use surrogate::{Slope, Surrogate, SurrogateKind};
+pub use surrogate::{Surrogate, SurrogateKind};
 
 use crate::base::{Result, ensure};
 use crate::device::Device;

@@ -2,7 +2,7 @@
 
 use super::{Affine, EPSILON, Gradients, MOMENTUM, Moments, Moving};
 use crate::device::{Cpu, Disjoint};
-use crate::ops::vector::simd;
+use crate::ops::vector::{LANES, lanes, load, simd, store};
 use crate::tensor::Tensor;
 
 /// Rows a strip: a function of the sizes alone, so that sums have the same bits on any number of threads.
@@ -36,12 +36,19 @@ pub fn moments(cpu: &Cpu, y: &Tensor) -> Moments {
 
 simd! {
     fn add_squares(values: &[f32], pivot: &[f32], sum: &mut [f64], squares: &mut [f64]) {
-        for row in values.chunks_exact(pivot.len()) {
-            for (((&x, &p), sum), squares) in row.iter().zip(pivot).zip(sum.iter_mut()).zip(squares.iter_mut()) {
-                let x = f64::from(x) - f64::from(p);
-                *sum += x;
-                *squares += x * x;
+        let channels = pivot.len();
+        for c in lanes(channels) {
+            let (pivot, mut s, mut q) = (load(&pivot[c.clone()]), [0.0f64; LANES], [0.0f64; LANES]);
+            for row in values.chunks_exact(channels) {
+                let x = load(&row[c.clone()]);
+                for i in 0..LANES {
+                    let x = f64::from(x[i]) - f64::from(pivot[i]);
+                    s[i] += x;
+                    q[i] += x * x;
+                }
             }
+            store(&mut sum[c.clone()], &s);
+            store(&mut squares[c], &q);
         }
     }
 }
@@ -60,21 +67,28 @@ pub fn affine(moments: &Moments, weight: &Tensor, bias: &Tensor) -> Affine {
 
 pub fn apply(cpu: &Cpu, y: &Tensor, affine: &Affine) -> Tensor {
     let channels = y.shape()[4];
+    // A few channels are repeated until they fill vectors.
+    let times = if channels < LANES { LANES } else { 1 };
+    let (scale, shift) = (affine.scale.host().repeat(times), affine.shift.host().repeat(times));
     let mut x = Tensor::unspecified(y.device(), y.shape());
     let out = Disjoint::new(x.host_mut());
-    cpu.pieces(y.shape().count(), STRIP * channels, |range| {
+    cpu.pieces(y.shape().count(), STRIP * scale.len(), |range| {
         // SAFETY: the pieces do not overlap.
         let out = unsafe { out.part(range.clone()) };
-        scale_rows(cpu.isa(), &y.host()[range], affine.scale.host(), affine.shift.host(), out);
+        scale_rows(cpu.isa(), &y.host()[range], &scale, &shift, out);
     });
     x
 }
 
 simd! {
     fn scale_rows(y: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
-        for (row, out) in y.chunks_exact(scale.len()).zip(out.chunks_exact_mut(scale.len())) {
-            for (((out, y), scale), shift) in out.iter_mut().zip(row).zip(scale).zip(shift) {
-                *out = y * scale + shift;
+        for (row, out) in y.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
+            for c in lanes(row.len()) {
+                let (scale, shift, mut x) = (load(&scale[c.clone()]), load(&shift[c.clone()]), load(&row[c.clone()]));
+                for i in 0..LANES {
+                    x[i] = x[i] * scale[i] + shift[i];
+                }
+                store(&mut out[c], &x);
             }
         }
     }
@@ -111,12 +125,18 @@ pub fn backward(cpu: &Cpu, dx: &Tensor, y: &Tensor, moments: &Moments, weight: &
 simd! {
     fn add_products(dx: &[f32], y: &[f32], mean: &[f32], inverse: &[f32], sum: &mut [f64], product: &mut [f64]) {
         let channels = mean.len();
-        for (dx, y) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)) {
-            for c in 0..channels {
-                let normalised = (y[c] - mean[c]) * inverse[c];
-                sum[c] += f64::from(dx[c]);
-                product[c] += f64::from(dx[c] * normalised);
+        for c in lanes(channels) {
+            let (mean, inverse) = (load(&mean[c.clone()]), load(&inverse[c.clone()]));
+            let (mut s, mut p) = ([0.0f64; LANES], [0.0f64; LANES]);
+            for (dx, y) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+                let (dx, y) = (load(&dx[c.clone()]), load(&y[c.clone()]));
+                for i in 0..LANES {
+                    s[i] += f64::from(dx[i]);
+                    p[i] += f64::from(dx[i] * ((y[i] - mean[i]) * inverse[i]));
+                }
             }
+            store(&mut sum[c.clone()], &s);
+            store(&mut product[c], &p);
         }
     }
 }
@@ -125,8 +145,13 @@ simd! {
     fn project(dx: &[f32], y: &[f32], scale: &[f32], mean: &[f32], offset: &[f32], slope: &[f32], out: &mut [f32]) {
         let channels = mean.len();
         for ((dx, y), out) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(out.chunks_exact_mut(channels)) {
-            for c in 0..channels {
-                out[c] = dx[c] * scale[c] - (offset[c] + slope[c] * (y[c] - mean[c]));
+            for c in lanes(channels) {
+                let (dx, y, mut dy) = (load(&dx[c.clone()]), load(&y[c.clone()]), [0.0; LANES]);
+                let (scale, mean, offset, slope) = (load(&scale[c.clone()]), load(&mean[c.clone()]), load(&offset[c.clone()]), load(&slope[c.clone()]));
+                for i in 0..LANES {
+                    dy[i] = dx[i] * scale[i] - (offset[i] + slope[i] * (y[i] - mean[i]));
+                }
+                store(&mut out[c], &dy);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::base::Shape;
 use crate::device::{Cpu, Disjoint};
+use crate::ops::vector::{LANES, lanes, load, simd, store};
 use crate::tensor::{Array, Data, Tensor, planes};
 use bytemuck::Pod;
 
@@ -30,20 +31,32 @@ fn pool_rows<A: Pod + Default + Send + Sync, B: Pod + Default + Send>(cpu: &Cpu,
     let (height, width, inner) = (shape[1] / 2, shape[2] / 2, shape[3] * shape[4]);
     let mut y = Array::unspecified(x.device(), [shape[0], height, width, shape[3], shape[4]]);
     let out = Disjoint::new(y.host_mut());
-    let x = x.host();
+    let line = shape[2] * inner;
     cpu.each(shape[0] * height, |row| {
         let (n, h) = (row / height, row % height);
         // SAFETY: each row is another part.
         let out = unsafe { out.part(row * width * inner..(row + 1) * width * inner) };
-        for (w, out) in out.chunks_exact_mut(inner.max(1)).enumerate() {
-            let at = |dh, dw| &x[((n * shape[1] + 2 * h + dh) * shape[2] + 2 * w + dw) * inner..][..inner];
-            let (a, b, c, d) = (at(0, 0), at(0, 1), at(1, 0), at(1, 1));
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = pool([a[i], b[i], c[i], d[i]]);
-            }
-        }
+        let lines = &x.host()[(n * shape[1] + 2 * h) * line..(n * shape[1] + 2 * h + 2) * line];
+        pool_line(cpu.isa(), lines, line, inner, out, &pool);
     });
     y
+}
+
+simd! {
+    fn pool_line[A: Copy + Default, B: Copy + Default](x: &[A], line: usize, inner: usize, out: &mut [B], pool: &impl Fn([A; 4]) -> B) {
+        for (w, out) in out.chunks_exact_mut(inner).enumerate() {
+            let at = |dh: usize, dw: usize| &x[dh * line + (2 * w + dw) * inner..][..inner];
+            let (a, b, c, d) = (at(0, 0), at(0, 1), at(1, 0), at(1, 1));
+            for i in lanes(inner) {
+                let (a, b, c, d) = (load(&a[i.clone()]), load(&b[i.clone()]), load(&c[i.clone()]), load(&d[i.clone()]));
+                let mut pooled = [B::default(); LANES];
+                for i in 0..LANES {
+                    pooled[i] = pool([a[i], b[i], c[i], d[i]]);
+                }
+                store(&mut out[i], &pooled);
+            }
+        }
+    }
 }
 
 pub fn spread(cpu: &Cpu, dy: &Tensor, shape: Shape) -> Tensor {

@@ -8,14 +8,26 @@ use std::ops::Range;
 /// Rows of a tile.
 pub const TILE_ROWS: usize = 8;
 
-/// A source of rows: the left factor, gathered as it is needed.
+/// A stretch of a row: so many numbers from this offset on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Offset from the row's start.
+    pub offset: usize,
+    /// Length.
+    pub len: usize,
+}
+
+/// A source of rows, the left factor, cut into blocks that fit the cache. A row is the concatenation of the same
+/// runs at its own start: a patch of a padded image is never copied out of it.
 pub trait Rows: Sync {
-    /// The number of rows.
-    fn count(&self) -> usize;
-    /// K, the length of a row.
-    fn depth(&self) -> usize;
-    /// Write `rows` to `out`, `[rows.len()][depth]`.
-    fn gather(&self, isa: Isa, rows: Range<usize>, out: &mut [f32]);
+    /// The runs of every row; their lengths add up to K.
+    fn runs(&self) -> &[Run];
+    /// The number of blocks, a function of the sizes alone.
+    fn blocks(&self) -> usize;
+    /// The rows of a block, contiguous.
+    fn rows(&self, block: usize) -> Range<usize>;
+    /// The numbers of a block, made in `scratch` where they do not lie ready, and where each of its rows starts.
+    fn load<'a>(&'a self, isa: Isa, block: usize, scratch: &'a mut Vec<f32>, starts: &mut Vec<usize>) -> &'a [f32];
 }
 
 /// Where results go: called once for every tile, from several threads.
@@ -27,44 +39,88 @@ pub trait Sink: Sync {
     unsafe fn take(&self, rows: Range<usize>, columns: Range<usize>, tile: &[[f32; PANEL]; TILE_ROWS]);
 }
 
-thread_local! {
-    static GATHERED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub numbers: Vec<f32>,
+    pub starts: Vec<usize>,
+    pub right: Vec<f32>,
 }
 
-/// Run `work` with this thread's scratch of at least `len` numbers (contents unspecified).
-pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    GATHERED.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Run `work` with this thread's scratch.
+pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
+    SCRATCH.with_borrow_mut(work)
+}
+
+/// Panics (a bug) where a row reaches beyond its numbers: the kernels below rely on it.
+pub(super) fn check(numbers: &[f32], starts: &[usize], runs: &[Run]) {
+    let reach = runs.iter().map(|run| run.offset + run.len).max().unwrap_or(0);
+    assert!(starts.iter().all(|start| start + reach <= numbers.len()), "a row reaches beyond its {} numbers", numbers.len());
+}
+
+/// Whether a stretch of the depth begins a tile's sums or continues them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Onto {
+    Nothing,
+    Earlier,
+}
+
+/// The longest chain of additions: longer sums are made of partial ones, which keeps their rounding small (a spike
+/// hangs on it; docs/bugs.md).
+const CHAIN: usize = 384;
+
+/// `runs` cut into segments of at most [`CHAIN`].
+fn segments(runs: &[Run]) -> Vec<Vec<Run>> {
+    let mut segments = vec![Vec::new()];
+    let mut room = CHAIN;
+    for run in runs {
+        let (mut offset, mut left) = (run.offset, run.len);
+        while left > 0 {
+            if room == 0 {
+                segments.push(Vec::new());
+                room = CHAIN;
+            }
+            let len = left.min(room);
+            if let Some(segment) = segments.last_mut() {
+                segment.push(Run { offset, len });
+            }
+            (offset, left, room) = (offset + len, left - len, room - len);
         }
-        work(&mut scratch[..len])
-    })
+    }
+    segments
 }
 
 /// `rows · panels`, every tile handed to `sink`.
 pub fn multiply(cpu: &Cpu, rows: &impl Rows, panels: &Panels, sink: &impl Sink) {
-    assert_eq!(rows.depth(), panels.depth(), "rows and panels of one depth");
-    let (count, depth) = (rows.count(), rows.depth());
-    // A block of gathered rows takes at most a quarter of a megabyte, so that it stays in the second-level cache.
-    let block = (65_536 / depth.max(1) / TILE_ROWS * TILE_ROWS).clamp(TILE_ROWS, 64);
-    let blocks = count.div_ceil(block);
-    // Few rows: share the panels out as well. Which task computes a tile does not change it.
+    let depth: usize = rows.runs().iter().map(|run| run.len).sum();
+    assert_eq!(depth, panels.depth(), "rows and panels of one depth");
+    let (blocks, segments) = (rows.blocks(), segments(rows.runs()));
+    // Few blocks: share the panels out as well. Which task computes a tile does not change it.
     let groups = (8 / blocks.max(1)).clamp(1, panels.count());
     cpu.each(blocks * groups, |task| {
-        let (index, group) = (task / groups, task % groups);
-        let range = index * block..((index + 1) * block).min(count);
+        let (block, group) = (task / groups, task % groups);
+        let range = rows.rows(block);
         let mine = group * panels.count() / groups..(group + 1) * panels.count() / groups;
-        with_scratch(block * depth, |gathered| {
-            rows.gather(cpu.isa(), range.clone(), &mut gathered[..range.len() * depth]);
+        with_scratch(|scratch| {
+            let numbers = rows.load(cpu.isa(), block, &mut scratch.numbers, &mut scratch.starts);
+            let starts = &scratch.starts;
+            assert_eq!(starts.len(), range.len(), "one start a row");
+            check(numbers, starts, rows.runs());
+            let mut tile = Tile([[0.0; PANEL]; TILE_ROWS]);
             for panel in mine {
-                for first in range.clone().step_by(TILE_ROWS) {
-                    let rows = first..(first + TILE_ROWS).min(range.end);
-                    let left = &gathered[(first - range.start) * depth..][..rows.len() * depth];
-                    let mut tile = Tile([[0.0; PANEL]; TILE_ROWS]);
-                    tile_product(cpu.isa(), left, depth, panels.panel(panel), panels.width(panel), &mut tile.0);
-                    let columns = panel * PANEL..panel * PANEL + panels.width(panel);
+                let columns = panel * PANEL..panel * PANEL + panels.width(panel);
+                for (starts, first) in starts.chunks(TILE_ROWS).zip(range.clone().step_by(TILE_ROWS)) {
+                    let (mut weights, mut onto) = (panels.panel(panel), Onto::Nothing);
+                    for segment in &segments {
+                        tile_product(cpu.isa(), numbers, starts, segment, weights, columns.len(), onto, &mut tile.0);
+                        let depth: usize = segment.iter().map(|run| run.len).sum();
+                        (weights, onto) = (&weights[depth * PANEL..], Onto::Earlier);
+                    }
                     // SAFETY: each (rows, panel) is visited once.
-                    unsafe { sink.take(rows, columns, &tile.0) };
+                    unsafe { sink.take(first..first + starts.len(), columns.clone(), &tile.0) };
                 }
             }
         });
@@ -74,99 +130,115 @@ pub fn multiply(cpu: &Cpu, rows: &impl Rows, panels: &Panels, sink: &impl Sink) 
 #[repr(align(64))]
 struct Tile([[f32; PANEL]; TILE_ROWS]);
 
-/// `tile[i][j] = Σ_k left[i][k] · panel[k][j]` for 1 to 8 rows.
-fn tile_product(isa: Isa, left: &[f32], depth: usize, panel: &[f32], width: usize, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
-    assert!(panel.len() >= depth * PANEL && left.len().is_multiple_of(depth.max(1)) && left.len() <= TILE_ROWS * depth);
-    let rows = if depth == 0 { 0 } else { left.len() / depth };
+/// `tile[i][j] (+)= Σ_k row_i[k] · panel[k][j]` for 1 to 8 rows, which `check` has seen.
+#[allow(clippy::too_many_arguments)] // the operands of the formula
+fn tile_product(
+    isa: Isa,
+    numbers: &[f32],
+    starts: &[usize],
+    runs: &[Run],
+    panel: &[f32],
+    width: usize,
+    onto: Onto,
+    tile: &mut [[f32; PANEL]; TILE_ROWS],
+) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instructions were found on this machine; the lengths were asserted above.
-        Isa::Avx512 => unsafe { x86::tile512(left, rows, depth, panel, width, tile) },
+        // SAFETY: the instructions were found on this machine; `check` saw the rows, the panel has their depth.
+        Isa::Avx512 => unsafe { x86::tile512(numbers, starts, runs, panel, width, onto, tile) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { x86::tile256(left, rows, depth, panel, width, tile) },
-        _ => portable(left, depth, panel, tile),
+        Isa::Avx2 => unsafe { x86::tile256(numbers, starts, runs, panel, width, onto, tile) },
+        _ => portable(numbers, starts, runs, panel, onto, tile),
     }
 }
 
-fn portable(left: &[f32], depth: usize, panel: &[f32], tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+fn portable(numbers: &[f32], starts: &[usize], runs: &[Run], panel: &[f32], onto: Onto, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
     const LANES: usize = 8;
-    for (row, out) in left.chunks_exact(depth).zip(tile) {
+    for (&start, out) in starts.iter().zip(tile) {
         for (lane, out) in out.chunks_exact_mut(LANES).enumerate() {
             let mut sum = [0.0f32; LANES];
-            for (&x, weights) in row.iter().zip(panel.chunks_exact(PANEL)) {
+            let row = runs.iter().flat_map(|run| &numbers[start + run.offset..][..run.len]);
+            for (&x, weights) in row.zip(panel.chunks_exact(PANEL)) {
                 let weights = &weights[lane * LANES..][..LANES];
                 for (sum, &w) in sum.iter_mut().zip(weights) {
                     *sum += x * w;
                 }
             }
-            out.copy_from_slice(&sum);
+            match onto {
+                Onto::Nothing => out.copy_from_slice(&sum),
+                Onto::Earlier => out.iter_mut().zip(sum).for_each(|(out, sum)| *out += sum),
+            }
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, TILE_ROWS};
+    use super::{Onto, PANEL, Run, TILE_ROWS};
     use std::arch::x86_64::*;
 
     /// # Safety
-    /// `left` holds `rows · depth` numbers, `panel` `depth · 32`; rows ≤ 8.
+    /// Every row reads within `numbers`; `panel` has 32 numbers for each element of a row; 1 to 8 starts.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn tile512(
-        left: &[f32],
-        rows: usize,
-        depth: usize,
+        numbers: &[f32],
+        starts: &[usize],
+        runs: &[Run],
         panel: &[f32],
         width: usize,
+        onto: Onto,
         tile: &mut [[f32; PANEL]; TILE_ROWS],
     ) {
-        // SAFETY: the caller's promise about the lengths.
-        unsafe {
-            let (left, panel) = (left.as_ptr(), panel.as_ptr());
-            if width > 16 {
-                match rows {
-                    8 => block512::<8, 2>(left, depth, panel, tile),
-                    _ => {
-                        for row in 0..rows {
-                            block512::<1, 2>(left.add(row * depth), depth, panel, &mut tile[row..]);
-                        }
-                    }
-                }
-            } else {
-                match rows {
-                    8 => block512::<8, 1>(left, depth, panel, tile),
-                    _ => {
-                        for row in 0..rows {
-                            block512::<1, 1>(left.add(row * depth), depth, panel, &mut tile[row..]);
-                        }
-                    }
-                }
-            }
+        let (numbers, panel) = (numbers.as_ptr(), panel.as_ptr());
+        macro_rules! by_rows {
+            ($v:literal: $($r:literal)*) => { match starts.len() {
+                // SAFETY: the caller's promise.
+                $($r => unsafe { block512::<$r, $v>(numbers, starts, runs, panel, onto, tile) },)*
+                _ => {}
+            } };
         }
+        if width > 16 { by_rows!(2: 1 2 3 4 5 6 7 8) } else { by_rows!(1: 1 2 3 4 5 6 7 8) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn block512<const R: usize, const V: usize>(left: *const f32, depth: usize, panel: *const f32, tile: &mut [[f32; PANEL]]) {
-        // SAFETY: as in `tile512`; `tile` has at least R rows.
+    unsafe fn block512<const R: usize, const V: usize>(
+        numbers: *const f32,
+        starts: &[usize],
+        runs: &[Run],
+        panel: *const f32,
+        onto: Onto,
+        tile: &mut [[f32; PANEL]],
+    ) {
+        // SAFETY: as in `tile512`; there are R starts and at least R rows of tile.
         unsafe {
+            let mut rows = [numbers; R];
+            for (row, &start) in rows.iter_mut().zip(starts) {
+                *row = numbers.add(start);
+            }
             let mut sums = [[_mm512_setzero_ps(); V]; R];
-            for k in 0..depth {
-                let mut weights = [_mm512_setzero_ps(); V];
-                for (v, w) in weights.iter_mut().enumerate() {
-                    *w = _mm512_loadu_ps(panel.add(k * PANEL + v * 16));
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*left.add(row * depth + k));
-                    for (sum, w) in sums.iter_mut().zip(&weights) {
-                        *sum = _mm512_fmadd_ps(x, *w, *sum);
+            let mut panel = panel;
+            for run in runs {
+                for k in run.offset..run.offset + run.len {
+                    let mut weights = [_mm512_setzero_ps(); V];
+                    for (v, w) in weights.iter_mut().enumerate() {
+                        *w = _mm512_loadu_ps(panel.add(v * 16));
+                    }
+                    panel = panel.add(PANEL);
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        let x = _mm512_set1_ps(*row.add(k));
+                        for (sum, w) in sums.iter_mut().zip(&weights) {
+                            *sum = _mm512_fmadd_ps(x, *w, *sum);
+                        }
                     }
                 }
             }
             for (sums, out) in sums.iter().zip(tile) {
                 for (v, sum) in sums.iter().enumerate() {
-                    _mm512_storeu_ps(out.as_mut_ptr().add(v * 16), *sum);
+                    let out = out.as_mut_ptr().add(v * 16);
+                    let sum = if onto == Onto::Earlier { _mm512_add_ps(_mm512_loadu_ps(out), *sum) } else { *sum };
+                    _mm512_storeu_ps(out, sum);
                 }
             }
         }
@@ -176,24 +248,26 @@ mod x86 {
     /// As [`tile512`].
     #[target_feature(enable = "avx2,fma")]
     pub unsafe fn tile256(
-        left: &[f32],
-        rows: usize,
-        depth: usize,
+        numbers: &[f32],
+        starts: &[usize],
+        runs: &[Run],
         panel: &[f32],
         width: usize,
+        onto: Onto,
         tile: &mut [[f32; PANEL]; TILE_ROWS],
     ) {
-        // SAFETY: the caller's promise about the lengths.
-        unsafe {
-            let (left, panel) = (left.as_ptr(), panel.as_ptr());
-            for column in (0..width).step_by(16) {
-                let mut row = 0;
-                while row + 4 <= rows {
-                    block256::<4>(left.add(row * depth), depth, panel.add(column), &mut tile[row..], column);
-                    row += 4;
-                }
-                for row in row..rows {
-                    block256::<1>(left.add(row * depth), depth, panel.add(column), &mut tile[row..], column);
+        let (numbers, panel) = (numbers.as_ptr(), panel.as_ptr());
+        for column in (0..width).step_by(16) {
+            for (starts, tile) in starts.chunks(4).zip(tile.chunks_mut(4)) {
+                // SAFETY: the caller's promise; a panel row has 32 numbers.
+                unsafe {
+                    let panel = panel.add(column);
+                    match starts.len() {
+                        4 => block256::<4>(numbers, starts, runs, panel, onto, tile, column),
+                        3 => block256::<3>(numbers, starts, runs, panel, onto, tile, column),
+                        2 => block256::<2>(numbers, starts, runs, panel, onto, tile, column),
+                        _ => block256::<1>(numbers, starts, runs, panel, onto, tile, column),
+                    }
                 }
             }
         }
@@ -201,22 +275,41 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn block256<const R: usize>(left: *const f32, depth: usize, panel: *const f32, tile: &mut [[f32; PANEL]], column: usize) {
-        // SAFETY: as in `tile256`; `tile` has at least R rows.
+    unsafe fn block256<const R: usize>(
+        numbers: *const f32,
+        starts: &[usize],
+        runs: &[Run],
+        panel: *const f32,
+        onto: Onto,
+        tile: &mut [[f32; PANEL]],
+        column: usize,
+    ) {
+        // SAFETY: as in `tile256`; there are R starts and at least R rows of tile.
         unsafe {
+            let mut rows = [numbers; R];
+            for (row, &start) in rows.iter_mut().zip(starts) {
+                *row = numbers.add(start);
+            }
             let mut sums = [[_mm256_setzero_ps(); 2]; R];
-            for k in 0..depth {
-                let weights = [_mm256_loadu_ps(panel.add(k * PANEL)), _mm256_loadu_ps(panel.add(k * PANEL + 8))];
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm256_set1_ps(*left.add(row * depth + k));
-                    for (sum, w) in sums.iter_mut().zip(&weights) {
-                        *sum = _mm256_fmadd_ps(x, *w, *sum);
+            let mut panel = panel;
+            for run in runs {
+                for k in run.offset..run.offset + run.len {
+                    let weights = [_mm256_loadu_ps(panel), _mm256_loadu_ps(panel.add(8))];
+                    panel = panel.add(PANEL);
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        let x = _mm256_set1_ps(*row.add(k));
+                        for (sum, w) in sums.iter_mut().zip(&weights) {
+                            *sum = _mm256_fmadd_ps(x, *w, *sum);
+                        }
                     }
                 }
             }
             for (sums, out) in sums.iter().zip(tile) {
-                _mm256_storeu_ps(out.as_mut_ptr().add(column), sums[0]);
-                _mm256_storeu_ps(out.as_mut_ptr().add(column + 8), sums[1]);
+                for (v, sum) in sums.iter().enumerate() {
+                    let out = out.as_mut_ptr().add(column + v * 8);
+                    let sum = if onto == Onto::Earlier { _mm256_add_ps(_mm256_loadu_ps(out), *sum) } else { *sum };
+                    _mm256_storeu_ps(out, sum);
+                }
             }
         }
     }

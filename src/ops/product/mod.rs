@@ -1,8 +1,8 @@
 //! The dense core of the CPU: rows times packed weights, for convolutions and linear layers, all directions.
 //!
-//! One micro-kernel of 8 rows by 32 columns. The rows are gathered a block at a time into a buffer that stays in
-//! the cache (so a convolution of any kernel, stride and padding, on numbers or on spike codes, is the same
-//! product), the weights lie in panels of 32 columns. Each result is one chain of fused multiply-adds in the
+//! One micro-kernel of 8 rows by 32 columns. A row is read where it lies, as runs of numbers from its own start: a
+//! patch of a padded image is kh runs of a few pixels, never copied out (so a convolution of any kernel, stride and
+//! padding, on numbers or on spike codes, is the same product). The weights lie in panels of 32 columns. Each result is one chain of fused multiply-adds in the
 //! order of the depth, whoever computes it: its bits depend neither on threads nor on how rows are grouped.
 //!
 //! docs/adr/0002 says why this is not the `gemm` crate over im2col.
@@ -11,7 +11,7 @@ mod kernel;
 mod panels;
 mod transposed;
 
-pub use kernel::{Rows, Sink, TILE_ROWS, multiply};
+pub use kernel::{Rows, Run, Sink, TILE_ROWS, multiply};
 pub use panels::{PANEL, Panels};
 pub use transposed::{Outer, accumulate};
 

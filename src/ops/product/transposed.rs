@@ -1,6 +1,6 @@
 //! Transposed rows times rows: weight gradients.
 
-use super::kernel::{Rows, with_scratch};
+use super::kernel::{Rows, Run, check, with_scratch};
 use super::panels::PANEL;
 use crate::device::{Buffer, Cpu, Device, Disjoint, Isa};
 use std::ops::Range;
@@ -13,35 +13,32 @@ pub struct Outer<'a> {
     pub columns: usize,
 }
 
-/// Rows gathered at a time.
-const STRIP: usize = 64;
-/// Depth elements of a tile.
+/// Elements of the depth that one tile covers.
 const TILE_DEPTH: usize = 8;
 
 /// `out[panel][k][lane] = Σ_row rows[row][k] · outer[row][panel · 32 + lane]`: panels of 32 columns as in [`super::Panels`].
 ///
-/// The rows are cut into `parts` fixed parts (a function of the sizes alone), each summed in order, the parts
-/// added in order: the same bits on any number of threads.
+/// The blocks are cut into fixed parts (a function of the sizes alone), each summed in order, the parts added in
+/// order: the same bits on any number of threads.
 pub fn accumulate(device: &Device, rows: &impl Rows, outer: &Outer) -> Buffer<f32> {
     let Device::Cpu(cpu) = device;
-    let (depth, count) = (rows.depth(), rows.count());
-    let padded = outer.columns.next_multiple_of(PANEL);
-    let size = depth * padded;
+    let depth: usize = rows.runs().iter().map(|run| run.len).sum();
+    let panels = outer.columns.div_ceil(PANEL);
+    let (size, blocks) = (depth * panels * PANEL, rows.blocks());
     // Small results: many partial sums. Large ones: one sum, the panels shared out instead.
-    let parts = (count / 512).clamp(1, (1 << 20) / size.max(1) + 1).min(32);
-    let bands = if parts >= 8 { 1 } else { (padded / PANEL).min(8) };
+    let parts = blocks.clamp(1, ((1 << 20) / size.max(1)).clamp(1, 16));
+    let bands = if parts >= 8 { 1 } else { panels.min(8) };
     let mut partial = Buffer::unspecified(device, parts * size);
     {
         let partial = Disjoint::new(partial.host_mut());
         cpu.each(parts * bands, |task| {
             let (part, band) = (task / bands, task % bands);
-            let range = part * count / parts..(part + 1) * count / parts;
-            let panels = band * (padded / PANEL) / bands..(band + 1) * (padded / PANEL) / bands;
-            // SAFETY: a band writes only its own panels of its own part; the panels of a part are interleaved
-            // nowhere: each is `[depth][32]`.
-            let out = unsafe { partial.part(part * size + panels.start * depth * PANEL..part * size + panels.end * depth * PANEL) };
+            let blocks = part * blocks / parts..(part + 1) * blocks / parts;
+            let mine = band * panels / bands..(band + 1) * panels / bands;
+            // SAFETY: a band writes its own panels of its own part; a panel is `[depth][32]`, contiguous.
+            let out = unsafe { partial.part(part * size + mine.start * depth * PANEL..part * size + mine.end * depth * PANEL) };
             out.fill(0.0);
-            accumulate_part(cpu, rows, outer, range, panels, out);
+            accumulate_part(cpu, rows, depth, outer, blocks, mine, out);
         });
     }
     reduce(cpu, partial, parts, size)
@@ -66,49 +63,73 @@ fn reduce(cpu: &Cpu, mut partial: Buffer<f32>, parts: usize, size: usize) -> Buf
     partial
 }
 
-fn accumulate_part(cpu: &Cpu, rows: &impl Rows, outer: &Outer, range: Range<usize>, panels: Range<usize>, out: &mut [f32]) {
-    let depth = rows.depth();
-    with_scratch(STRIP * (depth + panels.len() * PANEL), |scratch| {
-        let (gathered, right) = scratch.split_at_mut(STRIP * depth);
-        for first in range.clone().step_by(STRIP) {
-            let strip = first..(first + STRIP).min(range.end);
-            rows.gather(cpu.isa(), strip.clone(), &mut gathered[..strip.len() * depth]);
+fn accumulate_part(cpu: &Cpu, rows: &impl Rows, depth: usize, outer: &Outer, blocks: Range<usize>, panels: Range<usize>, out: &mut [f32]) {
+    with_scratch(|scratch| {
+        for block in blocks {
+            let range = rows.rows(block);
+            let numbers = rows.load(cpu.isa(), block, &mut scratch.numbers, &mut scratch.starts);
+            let starts = &scratch.starts;
+            check(numbers, starts, rows.runs());
             for (index, panel) in panels.clone().enumerate() {
                 let width = (outer.columns - panel * PANEL).min(PANEL);
-                let right = &mut right[index * STRIP * PANEL..][..strip.len() * PANEL];
-                for (row, right) in strip.clone().zip(right.chunks_exact_mut(PANEL)) {
-                    right[..width].copy_from_slice(&outer.values[row * outer.columns + panel * PANEL..][..width]);
-                    right[width..].fill(0.0);
-                }
-                let out = &mut out[index * depth * PANEL..][..depth * PANEL];
-                for k in (0..depth).step_by(TILE_DEPTH) {
-                    let take = TILE_DEPTH.min(depth - k);
-                    rank_update(cpu.isa(), &gathered[k..], depth, strip.len(), right, &mut out[k * PANEL..(k + take) * PANEL], width);
+                let values = &outer.values[range.start * outer.columns..range.end * outer.columns];
+                let right = Right::of(values, outer.columns, panel * PANEL, width, &mut scratch.right);
+                let mut out = &mut out[index * depth * PANEL..(index + 1) * depth * PANEL];
+                for run in rows.runs() {
+                    for at in (0..run.len).step_by(TILE_DEPTH) {
+                        let take = TILE_DEPTH.min(run.len - at);
+                        let (tile, rest) = out.split_at_mut(take * PANEL);
+                        rank_update(cpu.isa(), numbers, starts, Run { offset: run.offset + at, len: take }, &right, tile, width);
+                        out = rest;
+                    }
                 }
             }
         }
     });
 }
 
-/// `out[i][j] += Σ_row left[row · stride + i] · right[row][j]`, `out.len() / 32` (1 to 8) values of i.
-fn rank_update(isa: Isa, left: &[f32], stride: usize, rows: usize, right: &[f32], out: &mut [f32], width: usize) {
-    let take = out.len() / PANEL;
-    assert!(right.len() >= rows * PANEL && left.len() >= (rows - 1) * stride + take && take <= TILE_DEPTH);
+/// Rows of one panel of the right factor: read in place where a panel is whole vectors, else copied and padded.
+struct Right<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl<'a> Right<'a> {
+    fn of(values: &'a [f32], columns: usize, first: usize, width: usize, scratch: &'a mut Vec<f32>) -> Self {
+        if width == PANEL || width == PANEL / 2 {
+            return Right { values: &values[first..], stride: columns };
+        }
+        scratch.clear();
+        for row in values.chunks_exact(columns) {
+            scratch.extend_from_slice(&row[first..first + width]);
+            scratch.resize(scratch.len() + PANEL - width, 0.0);
+        }
+        Right { values: scratch, stride: PANEL }
+    }
+}
+
+/// `out[i][j] += Σ_row left[row][run + i] · right[row][j]` for the 1 to 8 elements of `run`, rows that `check` has seen.
+fn rank_update(isa: Isa, numbers: &[f32], starts: &[usize], run: Run, right: &Right, out: &mut [f32], width: usize) {
+    let padded = if width > PANEL / 2 { PANEL } else { PANEL / 2 };
+    assert!(starts.is_empty() || right.values.len() >= (starts.len() - 1) * right.stride + padded);
+    assert!(out.len() >= run.len * PANEL && run.len <= TILE_DEPTH);
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instructions were found on this machine; the lengths were asserted above.
-        Isa::Avx512 => unsafe { x86::update512(left, stride, rows, right, out, take, width) },
+        // SAFETY: the instructions were found on this machine; `check` saw the rows, the rest was asserted above.
+        Isa::Avx512 => unsafe { x86::update512(numbers, starts, run, right.values, right.stride, out, width) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { x86::update256(left, stride, rows, right, out, take, width) },
+        Isa::Avx2 => unsafe { x86::update256(numbers, starts, run, right.values, right.stride, out, width) },
         _ => {
-            for (i, out) in out.chunks_exact_mut(PANEL).enumerate() {
-                for (row, right) in right.chunks_exact(PANEL).take(rows).enumerate() {
-                    let x = left[row * stride + i];
-                    for (out, r) in out.iter_mut().zip(right) {
-                        *out += x * r;
+            for (i, out) in out.chunks_exact_mut(PANEL).take(run.len).enumerate() {
+                let mut sums = [0.0f32; PANEL];
+                for (row, &start) in starts.iter().enumerate() {
+                    let x = numbers[start + run.offset + i];
+                    for (sum, r) in sums.iter_mut().zip(&right.values[row * right.stride..][..width]) {
+                        *sum += x * r;
                     }
                 }
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
             }
         }
     }
@@ -116,43 +137,42 @@ fn rank_update(isa: Isa, left: &[f32], stride: usize, rows: usize, right: &[f32]
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::PANEL;
+    use super::{PANEL, Run};
     use std::arch::x86_64::*;
 
     /// # Safety
-    /// `left` reaches row `rows - 1` plus `take`, `right` holds `rows · 32`, `out` `take · 32`.
+    /// Every row reads within `numbers`, `right` holds its rows (32 or, for width ≤ 16, 16 numbers each), `out`
+    /// 32 numbers for each element of `run`.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn update512(left: &[f32], stride: usize, rows: usize, right: &[f32], out: &mut [f32], take: usize, width: usize) {
-        // SAFETY: the caller's promise about the lengths.
-        unsafe {
-            let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
-            match (take, width > 16) {
-                (8, true) => block512::<8, 2>(left, stride, rows, right, out),
-                (8, false) => block512::<8, 1>(left, stride, rows, right, out),
-                (_, true) => (0..take).for_each(|i| block512::<1, 2>(left.add(i), stride, rows, right, out.add(i * PANEL))),
-                (_, false) => (0..take).for_each(|i| block512::<1, 1>(left.add(i), stride, rows, right, out.add(i * PANEL))),
-            }
+    pub unsafe fn update512(numbers: &[f32], starts: &[usize], run: Run, right: &[f32], stride: usize, out: &mut [f32], width: usize) {
+        let (right, out) = (right.as_ptr(), out.as_mut_ptr());
+        macro_rules! by_depth {
+            ($v:literal: $($d:literal)*) => { match run.len {
+                // SAFETY: the caller's promise.
+                $($d => unsafe { block512::<$d, $v>(numbers.as_ptr().add(run.offset), starts, right, stride, out) },)*
+                _ => {}
+            } };
         }
+        if width > 16 { by_depth!(2: 1 2 3 4 5 6 7 8) } else { by_depth!(1: 1 2 3 4 5 6 7 8) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn block512<const D: usize, const V: usize>(left: *const f32, stride: usize, rows: usize, right: *const f32, out: *mut f32) {
+    unsafe fn block512<const D: usize, const V: usize>(left: *const f32, starts: &[usize], right: *const f32, stride: usize, out: *mut f32) {
         // SAFETY: as in `update512`.
         unsafe {
+            // A block's sum is its own chain, added to the others' at the end: that keeps rounding small.
             let mut sums = [[_mm512_setzero_ps(); V]; D];
-            for (i, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm512_loadu_ps(out.add(i * PANEL + v * 16));
-                }
-            }
-            for row in 0..rows {
+            let mut right = right;
+            for &start in starts {
+                let row = left.add(start);
                 let mut values = [_mm512_setzero_ps(); V];
                 for (v, value) in values.iter_mut().enumerate() {
-                    *value = _mm512_loadu_ps(right.add(row * PANEL + v * 16));
+                    *value = _mm512_loadu_ps(right.add(v * 16));
                 }
+                right = right.wrapping_add(stride);
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*left.add(row * stride + i));
+                    let x = _mm512_set1_ps(*row.add(i));
                     for (sum, value) in sums.iter_mut().zip(&values) {
                         *sum = _mm512_fmadd_ps(x, *value, *sum);
                     }
@@ -160,7 +180,8 @@ mod x86 {
             }
             for (i, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {
-                    _mm512_storeu_ps(out.add(i * PANEL + v * 16), *sum);
+                    let out = out.add(i * PANEL + v * 16);
+                    _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), *sum));
                 }
             }
         }
@@ -169,43 +190,48 @@ mod x86 {
     /// # Safety
     /// As [`update512`].
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn update256(left: &[f32], stride: usize, rows: usize, right: &[f32], out: &mut [f32], take: usize, width: usize) {
-        // SAFETY: the caller's promise about the lengths.
-        unsafe {
-            let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
-            for column in (0..width).step_by(16) {
-                let (right, out) = (right.add(column), out.add(column));
-                let mut i = 0;
-                while i + 4 <= take {
-                    block256::<4>(left.add(i), stride, rows, right, out.add(i * PANEL));
-                    i += 4;
+    pub unsafe fn update256(numbers: &[f32], starts: &[usize], run: Run, right: &[f32], stride: usize, out: &mut [f32], width: usize) {
+        for column in (0..width).step_by(16) {
+            let mut i = 0;
+            while i < run.len {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (left, right, out) = (numbers.as_ptr().add(run.offset + i), right.as_ptr().add(column), out.as_mut_ptr().add(i * PANEL + column));
+                    if i + 4 <= run.len {
+                        block256::<4>(left, starts, right, stride, out);
+                        i += 4;
+                    } else {
+                        block256::<1>(left, starts, right, stride, out);
+                        i += 1;
+                    }
                 }
-                (i..take).for_each(|i| block256::<1>(left.add(i), stride, rows, right, out.add(i * PANEL)));
             }
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn block256<const D: usize>(left: *const f32, stride: usize, rows: usize, right: *const f32, out: *mut f32) {
+    unsafe fn block256<const D: usize>(left: *const f32, starts: &[usize], right: *const f32, stride: usize, out: *mut f32) {
         // SAFETY: as in `update256`.
         unsafe {
             let mut sums = [[_mm256_setzero_ps(); 2]; D];
-            for (i, sums) in sums.iter_mut().enumerate() {
-                *sums = [_mm256_loadu_ps(out.add(i * PANEL)), _mm256_loadu_ps(out.add(i * PANEL + 8))];
-            }
-            for row in 0..rows {
-                let values = [_mm256_loadu_ps(right.add(row * PANEL)), _mm256_loadu_ps(right.add(row * PANEL + 8))];
+            let mut right = right;
+            for &start in starts {
+                let row = left.add(start);
+                let values = [_mm256_loadu_ps(right), _mm256_loadu_ps(right.add(8))];
+                right = right.wrapping_add(stride);
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm256_set1_ps(*left.add(row * stride + i));
+                    let x = _mm256_set1_ps(*row.add(i));
                     for (sum, value) in sums.iter_mut().zip(&values) {
                         *sum = _mm256_fmadd_ps(x, *value, *sum);
                     }
                 }
             }
             for (i, sums) in sums.iter().enumerate() {
-                _mm256_storeu_ps(out.add(i * PANEL), sums[0]);
-                _mm256_storeu_ps(out.add(i * PANEL + 8), sums[1]);
+                for (v, sum) in sums.iter().enumerate() {
+                    let out = out.add(i * PANEL + v * 8);
+                    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), *sum));
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 
 mod cpu;
 
-use crate::base::Result;
+use crate::base::{Result, ensure};
 use crate::device::Device;
 use crate::ops::lif::{Down, Upstream, check_upstream};
 use crate::ops::norm::Affine;
@@ -20,6 +20,12 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>) -> Tensor {
 /// The gradient of the current (or of y, see [`Down`]), the shape of y. Errors: a gradient of another shape.
 pub fn backward(y: &Tensor, affine: Option<&Affine>, upstream: Upstream, down: Down) -> Result<Tensor> {
     check_upstream(y, upstream, y.shape()[3])?;
+    ensure!(
+        upstream.gradient.shape()[3] == y.shape()[3],
+        "relu: a gradient of {} for a current of {}",
+        upstream.gradient.shape(),
+        y.shape()
+    );
     match y.device() {
         Device::Cpu(cpu) => Ok(cpu::backward(cpu, y, affine, upstream, down)),
     }
