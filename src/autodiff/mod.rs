@@ -137,6 +137,7 @@ impl Want {
 }
 
 /// What one layer keeps of its forward.
+#[allow(clippy::large_enum_variant)] // one a layer, handles to tensors: the size is nothing beside what they hold
 pub enum Saved {
     /// A product: its input (only the shape when parameters will not be wanted).
     Product {

@@ -14,6 +14,7 @@ pub use product::Product;
 
 /// One layer of a network.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // a network has a few dozen layers, most of them the large kinds
 pub enum Layer {
     /// A convolution or a linear layer.
     Product(Product),

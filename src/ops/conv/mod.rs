@@ -5,6 +5,7 @@
 
 mod cpu;
 mod patches;
+mod winograd;
 
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;

@@ -83,6 +83,34 @@ impl<'a> Patches<'a> {
         patches.planned()
     }
 
+    /// The same patches for an image of rows rounded up to whole tiles of `tile` by `tile`; blocks are bands of tiles.
+    pub fn in_tiles(mut self, tile: usize) -> Self {
+        self.to = [self.to[0], self.to[1].next_multiple_of(tile), self.to[2].next_multiple_of(tile)];
+        self = self.planned();
+        self.band = self.band.next_multiple_of(tile);
+        self
+    }
+
+    /// The channels read.
+    pub fn channels(&self) -> usize {
+        self.from[2]
+    }
+
+    /// The number of (image, band) blocks.
+    pub fn image_blocks(&self) -> usize {
+        self.to[0] * self.bands()
+    }
+
+    /// Lay block `block` out at the front of `scratch`; returns its image and its rows.
+    pub fn lay(&self, isa: Isa, block: usize, scratch: &mut Vec<f32>) -> (usize, Range<usize>) {
+        let (n, rows) = self.place(block);
+        let lines = (rows.len() - 1) * self.stride + self.kernel[0];
+        let len = lines * self.laid_width() * self.frames * self.from[2];
+        grow(scratch, len);
+        self.lay_out(isa, n, &rows, &mut scratch[..len]);
+        (n, rows)
+    }
+
     fn planned(mut self) -> Self {
         let pixel = self.frames * self.from[2];
         let line = self.laid_width() * pixel;
@@ -186,7 +214,7 @@ impl Rows for Patches<'_> {
     }
 
     fn blocks(&self) -> usize {
-        if self.is_plain() { self.total().div_ceil(self.plain_rows()) } else { self.to[0] * self.bands() }
+        if self.is_plain() { self.total().div_ceil(self.plain_rows()) } else { self.image_blocks() }
     }
 
     fn rows(&self, block: usize) -> Range<usize> {
@@ -207,21 +235,22 @@ impl Rows for Patches<'_> {
             starts.extend((0..rows.len()).map(|row| row * channels));
             return &values[rows.start * channels..rows.end * channels];
         }
-        let (n, rows) = self.place(block);
+        let (_, rows) = self.lay(isa, block, scratch);
         let (pixel, width) = (self.frames * channels, self.laid_width());
-        let lines = (rows.len() - 1) * self.stride + self.kernel[0];
-        let len = lines * width * pixel;
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
-        self.lay_out(isa, n, &rows, &mut scratch[..len]);
         for row in 0..rows.len() {
             for column in 0..self.to[2] {
                 let start = (row * width + column) * self.stride * pixel;
                 starts.extend((0..self.frames).map(|frame| start + frame * channels));
             }
         }
-        &scratch[..len]
+        scratch
+    }
+}
+
+/// Make `scratch` hold at least `len` elements; what it holds already is not cleared.
+pub fn grow<T: Copy + Default>(scratch: &mut Vec<T>, len: usize) {
+    if scratch.len() < len {
+        scratch.resize(len, T::default());
     }
 }
 

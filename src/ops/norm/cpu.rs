@@ -3,6 +3,7 @@
 use super::{Affine, EPSILON, Gradients, MOMENTUM, Moments, Moving};
 use crate::device::{Cpu, Disjoint};
 use crate::ops::vector::{LANES, lanes, load, simd, store};
+use crate::ops::wide::wide;
 use crate::tensor::Tensor;
 
 /// Rows a strip: a function of the sizes alone, so that sums have the same bits on any number of threads.
@@ -30,7 +31,9 @@ pub fn moments(cpu: &Cpu, y: &Tensor) -> Moments {
     let total = sums(cpu, rows, channels, |range, a, b| add_squares(cpu.isa(), &y.host()[range], pivot, a, b));
     let n = rows as f64;
     let mean: Vec<f32> = total.iter().zip(pivot).map(|((sum, _), &p)| (f64::from(p) + sum / n) as f32).collect();
-    let variance: Vec<f32> = total.iter().map(|(sum, squares)| ((squares - sum * sum / n) / n).max(0.0) as f32).collect();
+    // Rounding may leave a little less than 0; NaN stays NaN.
+    let positive = |x: f64| if x < 0.0 { 0.0 } else { x };
+    let variance: Vec<f32> = total.iter().map(|(sum, squares)| positive((squares - sum * sum / n) / n) as f32).collect();
     Moments { mean: Tensor::from_slice(y.device(), [channels], &mean), variance: Tensor::from_slice(y.device(), [channels], &variance) }
 }
 
@@ -80,15 +83,12 @@ pub fn apply(cpu: &Cpu, y: &Tensor, affine: &Affine) -> Tensor {
     x
 }
 
-simd! {
+wide! {
     fn scale_rows(y: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
         for (row, out) in y.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
             for c in lanes(row.len()) {
-                let (scale, shift, mut x) = (load(&scale[c.clone()]), load(&shift[c.clone()]), load(&row[c.clone()]));
-                for i in 0..LANES {
-                    x[i] = x[i] * scale[i] + shift[i];
-                }
-                store(&mut out[c], &x);
+                let x = V::load(&row[c.clone()]).mul(V::load(&scale[c.clone()])).add(V::load(&shift[c.clone()]));
+                x.store(&mut out[c]);
             }
         }
     }
@@ -141,17 +141,15 @@ simd! {
     }
 }
 
-simd! {
+wide! {
     fn project(dx: &[f32], y: &[f32], scale: &[f32], mean: &[f32], offset: &[f32], slope: &[f32], out: &mut [f32]) {
         let channels = mean.len();
-        for ((dx, y), out) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(out.chunks_exact_mut(channels)) {
-            for c in lanes(channels) {
-                let (dx, y, mut dy) = (load(&dx[c.clone()]), load(&y[c.clone()]), [0.0; LANES]);
-                let (scale, mean, offset, slope) = (load(&scale[c.clone()]), load(&mean[c.clone()]), load(&offset[c.clone()]), load(&slope[c.clone()]));
-                for i in 0..LANES {
-                    dy[i] = dx[i] * scale[i] - (offset[i] + slope[i] * (y[i] - mean[i]));
-                }
-                store(&mut out[c], &dy);
+        for c in lanes(channels) {
+            let (scale, mean) = (V::load(&scale[c.clone()]), V::load(&mean[c.clone()]));
+            let (offset, slope) = (V::load(&offset[c.clone()]), V::load(&slope[c.clone()]));
+            for ((dx, y), out) in dx.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(out.chunks_exact_mut(channels)) {
+                let back = V::load(&y[c.clone()]).sub(mean).mul(slope).add(offset);
+                V::load(&dx[c.clone()]).mul(scale).sub(back).store(&mut out[c.clone()]);
             }
         }
     }

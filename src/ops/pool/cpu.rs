@@ -2,7 +2,7 @@
 
 use crate::base::Shape;
 use crate::device::{Cpu, Disjoint};
-use crate::ops::vector::{LANES, lanes, load, simd, store};
+use crate::ops::vector::{LANES, simd};
 use crate::tensor::{Array, Data, Tensor, planes};
 use bytemuck::Pod;
 
@@ -43,17 +43,20 @@ fn pool_rows<A: Pod + Default + Send + Sync, B: Pod + Default + Send>(cpu: &Cpu,
 }
 
 simd! {
-    fn pool_line[A: Copy + Default, B: Copy + Default](x: &[A], line: usize, inner: usize, out: &mut [B], pool: &impl Fn([A; 4]) -> B) {
+    fn pool_line[A: Copy, B: Copy](x: &[A], line: usize, inner: usize, out: &mut [B], pool: &impl Fn([A; 4]) -> B) {
         for (w, out) in out.chunks_exact_mut(inner).enumerate() {
             let at = |dh: usize, dw: usize| &x[dh * line + (2 * w + dw) * inner..][..inner];
             let (a, b, c, d) = (at(0, 0), at(0, 1), at(1, 0), at(1, 1));
-            for i in lanes(inner) {
-                let (a, b, c, d) = (load(&a[i.clone()]), load(&b[i.clone()]), load(&c[i.clone()]), load(&d[i.clone()]));
-                let mut pooled = [B::default(); LANES];
-                for i in 0..LANES {
-                    pooled[i] = pool([a[i], b[i], c[i], d[i]]);
+            // Whole vectors with a known length, which the compiler turns into one each; then the rest.
+            let whole = inner / LANES * LANES;
+            for i in (0..whole).step_by(LANES) {
+                let (a, b, c, d) = (&a[i..i + LANES], &b[i..i + LANES], &c[i..i + LANES], &d[i..i + LANES]);
+                for (j, out) in out[i..i + LANES].iter_mut().enumerate() {
+                    *out = pool([a[j], b[j], c[j], d[j]]);
                 }
-                store(&mut out[i], &pooled);
+            }
+            for i in whole..inner {
+                out[i] = pool([a[i], b[i], c[i], d[i]]);
             }
         }
     }

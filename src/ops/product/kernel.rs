@@ -72,32 +72,35 @@ enum Onto {
 /// hangs on it; docs/bugs.md).
 const CHAIN: usize = 384;
 
-/// `runs` cut into segments of at most [`CHAIN`].
-fn segments(runs: &[Run]) -> Vec<Vec<Run>> {
-    let mut segments = vec![Vec::new()];
-    let mut room = CHAIN;
-    for run in runs {
-        let (mut offset, mut left) = (run.offset, run.len);
-        while left > 0 {
-            if room == 0 {
-                segments.push(Vec::new());
-                room = CHAIN;
+/// Runs cut into segments of at most [`CHAIN`], each with its length.
+pub struct Segments(Vec<(Vec<Run>, usize)>);
+
+impl Segments {
+    /// The segments of `runs`.
+    pub fn of(runs: &[Run]) -> Segments {
+        let mut segments = vec![(Vec::new(), 0)];
+        for run in runs {
+            let (mut offset, mut left) = (run.offset, run.len);
+            while left > 0 {
+                if segments.last().is_none_or(|(_, len)| *len == CHAIN) {
+                    segments.push((Vec::new(), 0));
+                }
+                if let Some((segment, len)) = segments.last_mut() {
+                    let take = left.min(CHAIN - *len);
+                    segment.push(Run { offset, len: take });
+                    (offset, left, *len) = (offset + take, left - take, *len + take);
+                }
             }
-            let len = left.min(room);
-            if let Some(segment) = segments.last_mut() {
-                segment.push(Run { offset, len });
-            }
-            (offset, left, room) = (offset + len, left - len, room - len);
         }
+        Segments(segments)
     }
-    segments
 }
 
 /// `rows · panels`, every tile handed to `sink`.
 pub fn multiply(cpu: &Cpu, rows: &impl Rows, panels: &Panels, sink: &impl Sink) {
     let depth: usize = rows.runs().iter().map(|run| run.len).sum();
     assert_eq!(depth, panels.depth(), "rows and panels of one depth");
-    let (blocks, segments) = (rows.blocks(), segments(rows.runs()));
+    let (blocks, segments) = (rows.blocks(), Segments::of(rows.runs()));
     // Few blocks: share the panels out as well. Which task computes a tile does not change it.
     let groups = (8 / blocks.max(1)).clamp(1, panels.count());
     cpu.each(blocks * groups, |task| {
@@ -113,18 +116,29 @@ pub fn multiply(cpu: &Cpu, rows: &impl Rows, panels: &Panels, sink: &impl Sink) 
             for panel in mine {
                 let columns = panel * PANEL..panel * PANEL + panels.width(panel);
                 for (starts, first) in starts.chunks(TILE_ROWS).zip(range.clone().step_by(TILE_ROWS)) {
-                    let (mut weights, mut onto) = (panels.panel(panel), Onto::Nothing);
-                    for segment in &segments {
-                        tile_product(cpu.isa(), numbers, starts, segment, weights, columns.len(), onto, &mut tile.0);
-                        let depth: usize = segment.iter().map(|run| run.len).sum();
-                        (weights, onto) = (&weights[depth * PANEL..], Onto::Earlier);
-                    }
+                    unchecked_tile(cpu.isa(), numbers, starts, &segments, panels.panel(panel), columns.len(), &mut tile.0);
                     // SAFETY: each (rows, panel) is visited once.
                     unsafe { sink.take(first..first + starts.len(), columns.clone(), &tile.0) };
                 }
             }
         });
     });
+}
+
+/// One tile by itself: `tile[i][j] = Σ_k row_i[k] · weights[k][j]` for 1 to 8 rows, `weights` `[K][32]`.
+pub fn tile(isa: Isa, numbers: &[f32], starts: &[usize], runs: &Segments, weights: &[f32], width: usize, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+    runs.0.iter().for_each(|(runs, _)| check(numbers, starts, runs));
+    assert!(starts.len() <= TILE_ROWS && weights.len() >= PANEL * runs.0.iter().map(|(_, len)| len).sum::<usize>());
+    unchecked_tile(isa, numbers, starts, runs, weights, width, tile);
+}
+
+/// A tile whose rows `check` has seen, its segments one after the other.
+fn unchecked_tile(isa: Isa, numbers: &[f32], starts: &[usize], runs: &Segments, weights: &[f32], width: usize, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+    let (mut weights, mut onto) = (weights, Onto::Nothing);
+    for (runs, len) in &runs.0 {
+        tile_product(isa, numbers, starts, runs, weights, width, onto, tile);
+        (weights, onto) = (&weights[len * PANEL..], Onto::Earlier);
+    }
 }
 
 #[repr(align(64))]

@@ -11,18 +11,30 @@ mod kernel;
 mod panels;
 mod transposed;
 
-pub use kernel::{Rows, Run, Sink, TILE_ROWS, multiply};
+pub use kernel::{Rows, Run, Segments, Sink, TILE_ROWS, multiply, tile};
 pub use panels::{PANEL, Panels};
 pub use transposed::{Outer, accumulate};
 
 use crate::tensor::Tensor;
 use std::sync::OnceLock;
 
+/// A layout of a weight that some product wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Panels of the forward product.
+    Forward,
+    /// Panels of the input gradient.
+    Backward,
+    /// Transformed panels of the forward product.
+    WinogradForward,
+    /// Transformed panels of the input gradient.
+    WinogradBackward,
+}
+
 /// A weight with the layouts that products want, packed at first use and forgotten when the weight changes.
 pub struct Weight {
     value: Tensor,
-    forward: OnceLock<Panels>,
-    backward: OnceLock<Panels>,
+    packed: [OnceLock<Panels>; 4],
 }
 
 impl Clone for Weight {
@@ -34,7 +46,7 @@ impl Clone for Weight {
 impl Weight {
     /// A weight `[C_out, kh, kw, C_in]` or `[out, in]` (or any other parameter, which is never packed).
     pub fn new(value: Tensor) -> Self {
-        Weight { value, forward: OnceLock::new(), backward: OnceLock::new() }
+        Weight { value, packed: Default::default() }
     }
 
     /// The numbers.
@@ -44,8 +56,7 @@ impl Weight {
 
     /// The numbers, writable; packed copies are dropped.
     pub fn value_mut(&mut self) -> &mut Tensor {
-        self.forward.take();
-        self.backward.take();
+        self.packed = Default::default();
         &mut self.value
     }
 
@@ -54,11 +65,7 @@ impl Weight {
         *self = Weight::new(value);
     }
 
-    pub(super) fn forward_panels(&self, pack: impl FnOnce() -> Panels) -> &Panels {
-        self.forward.get_or_init(pack)
-    }
-
-    pub(super) fn backward_panels(&self, pack: impl FnOnce() -> Panels) -> &Panels {
-        self.backward.get_or_init(pack)
+    pub(super) fn panels(&self, layout: Layout, pack: impl FnOnce() -> Panels) -> &Panels {
+        self.packed[layout as usize].get_or_init(pack)
     }
 }

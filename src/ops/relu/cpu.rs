@@ -4,7 +4,8 @@ use crate::device::{Cpu, Disjoint};
 use crate::ops::lif::route::Route;
 use crate::ops::lif::{Down, Upstream};
 use crate::ops::norm::Affine;
-use crate::ops::vector::{LANES, lanes, load, simd, store};
+use crate::ops::vector::lanes;
+use crate::ops::wide::wide;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
@@ -31,17 +32,15 @@ pub fn forward(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>) -> Tensor {
     z
 }
 
-simd! {
+wide! {
     fn rectify(y: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
-        let channels = scale.len();
+        let (channels, zero) = (scale.len(), V::splat(0.0));
         for c in lanes(channels) {
-            let (scale, shift) = (load(&scale[c.clone()]), load(&shift[c.clone()]));
+            let (scale, shift) = (V::load(&scale[c.clone()]), V::load(&shift[c.clone()]));
             for (y, out) in y.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-                let mut z = load(&y[c.clone()]);
-                for i in 0..LANES {
-                    z[i] = (z[i] * scale[i] + shift[i]).max(0.0);
-                }
-                store(&mut out[c.clone()], &z);
+                let x = V::load(&y[c.clone()]).mul(scale).add(shift);
+                // Zero where x < 0, so that NaN goes on: training has to notice it.
+                x.zero_where(x.lt(zero)).store(&mut out[c.clone()]);
             }
         }
     }
@@ -63,23 +62,21 @@ pub fn backward(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, upstream: Upstre
     dy
 }
 
-simd! {
+wide! {
     fn gate(y: &[f32], scale: &[f32], shift: &[f32], dz: &[f32], factor: &[f32], route: Route, range: Range<usize>, out: &mut [f32]) {
-        let (channels, row) = (scale.len(), out.len() / range.len().max(1));
+        let (channels, row, zero) = (scale.len(), out.len() / range.len().max(1), V::splat(0.0));
         for c in lanes(channels) {
-            let (scale, shift, factor) = (load(&scale[c.clone()]), load(&shift[c.clone()]), load(&factor[c.clone()]));
+            let (scale, shift, factor) = (V::load(&scale[c.clone()]), V::load(&shift[c.clone()]), V::load(&factor[c.clone()]));
             for ((pixel, above), out) in route.walk(range.clone()).zip(out.chunks_exact_mut(row)) {
                 for at in (0..row).step_by(channels) {
-                    let y = load(&y[pixel * row + at + c.start..pixel * row + at + c.end]);
-                    let mut dz = match above {
-                        Some(above) => load(&dz[above * row + at + c.start..above * row + at + c.end]),
-                        None => [0.0; LANES],
+                    let place = at + c.start..at + c.end;
+                    let Some(above) = above else {
+                        zero.store(&mut out[place]);
+                        continue;
                     };
-                    for i in 0..LANES {
-                        let open = y[i] * scale[i] + shift[i] > 0.0;
-                        dz[i] = if open { dz[i] * factor[i] } else { 0.0 };
-                    }
-                    store(&mut out[at + c.start..at + c.end], &dz);
+                    let x = V::load(&y[pixel * row..][..row][place.clone()]).mul(scale).add(shift);
+                    let dz = V::load(&dz[above * row..][..row][place.clone()]).mul(factor);
+                    dz.select(zero.lt(x), zero).store(&mut out[place]);
                 }
             }
         }

@@ -1,0 +1,222 @@
+//! Winograd's F(4x4, 3x3) for dense 3x3 convolutions of stride 1 (Lavin & Gray 2016): 36 products for 16 outputs of a
+//! channel pair instead of 144.
+//!
+//! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A on tiles of 6x6 inputs that overlap by two. Tiles that reach beyond the image see
+//! zeros and drop their outputs. Everything happens within a block of an image: lay out, transform, 36 products,
+//! transform back, all in the cache. Its tolerance is 3e-5 of the largest result
+//! (tests/ops/conv.rs), so it serves where no threshold follows: ReLU networks and input gradients.
+
+use super::Geometry;
+use super::patches::{Patches, grow};
+use crate::device::{Cpu, Disjoint, Isa};
+use crate::ops::product::{PANEL, Panels, Run, Segments, TILE_ROWS, tile};
+use crate::ops::vector::{LANES, lanes};
+use crate::ops::wide::{Wide, wide};
+use crate::tensor::Tensor;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Outputs of a tile along an axis.
+const OUT: usize = 4;
+/// Inputs of a tile along an axis.
+const IN: usize = OUT + 2;
+/// Points of a tile.
+const POINTS: usize = IN * IN;
+
+/// Whether this convolution from `inputs` to `outputs` channels gains: enough channels that the products outweigh the
+/// transforms, and no more than half of the tiles' outputs dropped. A function of the geometry alone.
+pub fn gains(geometry: &Geometry, height: usize, width: usize, inputs: usize, outputs: usize) -> bool {
+    let used = (height * width) as f64 / (height.next_multiple_of(OUT) * width.next_multiple_of(OUT)) as f64;
+    (geometry.kernel_height, geometry.kernel_width, geometry.stride) == (3, 3, 1) && inputs >= LANES && outputs >= LANES && used >= 0.5
+}
+
+/// The weights `g(output, tap, input)` transformed and packed: depth (point, input).
+pub fn pack(like: &Tensor, inputs: usize, outputs: usize, g: impl Fn(usize, usize, usize) -> f32) -> Panels {
+    const G: [[f64; 3]; IN] = [
+        [0.25, 0.0, 0.0],
+        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+    let mut transformed = vec![0.0f32; POINTS * inputs * outputs];
+    for output in 0..outputs {
+        for input in 0..inputs {
+            for point in 0..POINTS {
+                let (row, column) = (&G[point / IN], &G[point % IN]);
+                let sum: f64 = (0..9).map(|tap| row[tap / 3] * column[tap % 3] * f64::from(g(output, tap, input))).sum();
+                transformed[(point * inputs + input) * outputs + output] = sum as f32;
+            }
+        }
+    }
+    let depth: Vec<usize> = (0..POINTS * inputs).map(|k| k * outputs).collect();
+    Panels::pack(like.device(), &depth, outputs, &transformed, |column| column)
+}
+
+#[derive(Default)]
+struct Scratch {
+    image: Vec<f32>,
+    /// `[point][row][input]`.
+    points: Vec<f32>,
+    /// `[point][row / 8]` tiles of 8 rows by 32 outputs.
+    products: Vec<[[f32; PANEL]; TILE_ROWS]>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// The convolution of `patches` (laid out in whole tiles) with transformed weights, written to `out` `[N,H,W,F,C]`.
+pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, bias: Option<&[f32]>, out: &mut Tensor) {
+    let shape = out.shape();
+    let [height, width, frames, outputs] = [shape[1], shape[2], shape[3], shape[4]];
+    let all = Disjoint::new(out.host_mut());
+    cpu.each(patches.image_blocks(), |block| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let (n, lines) = patches.lay(cpu.isa(), block, &mut scratch.image);
+            let line = width * frames * outputs;
+            let inside = lines.start.min(height)..lines.end.min(height);
+            // SAFETY: blocks are other rows of the image.
+            let out = unsafe { all.part((n * height + inside.start) * line..(n * height + inside.end) * line) };
+            let tiles = [lines.len() / OUT, width.div_ceil(OUT)];
+            let job = Block { frames, inputs: patches.channels(), outputs, tiles, height: inside.len(), width, bias };
+            job.run(cpu.isa(), scratch, panels, out);
+        });
+    });
+}
+
+/// One block of one image.
+struct Block<'a> {
+    frames: usize,
+    inputs: usize,
+    outputs: usize,
+    tiles: [usize; 2],
+    height: usize,
+    width: usize,
+    bias: Option<&'a [f32]>,
+}
+
+impl Block<'_> {
+    fn run(&self, isa: Isa, scratch: &mut Scratch, panels: &Panels, out: &mut [f32]) {
+        // Rows (tile, frame) handled together: a few times eight, so that a panel's weights are used more than once.
+        let tiles = self.tiles[0] * self.tiles[1];
+        let group = (16 / self.frames).clamp(1, tiles);
+        let rows = group * self.frames;
+        let chunks = rows.div_ceil(TILE_ROWS);
+        grow(&mut scratch.points, POINTS * rows * self.inputs);
+        grow(&mut scratch.products, POINTS * chunks);
+        let whole = Segments::of(&[Run { offset: 0, len: self.inputs }]);
+        let starts: Vec<usize> = (0..rows).map(|row| row * self.inputs).collect();
+        let line = (self.tiles[1] * OUT + 2) * self.frames * self.inputs;
+        for first in (0..tiles).step_by(group) {
+            let some = first..(first + group).min(tiles);
+            let rows_here = some.len() * self.frames;
+            transform_in(isa, &scratch.image, line, self, some.clone(), &mut scratch.points, rows * self.inputs);
+            for panel in 0..panels.count() {
+                let width = panels.width(panel);
+                for point in 0..POINTS {
+                    let numbers = &scratch.points[point * rows * self.inputs..(point + 1) * rows * self.inputs];
+                    let weights = &panels.panel(panel)[point * self.inputs * PANEL..(point + 1) * self.inputs * PANEL];
+                    for (starts, product) in starts[..rows_here].chunks(TILE_ROWS).zip(&mut scratch.products[point * chunks..]) {
+                        tile(isa, numbers, starts, &whole, weights, width, product);
+                    }
+                }
+                let columns = panel * PANEL..panel * PANEL + width;
+                transform_out(isa, &scratch.products, chunks, self, some.clone(), columns, out);
+            }
+        }
+    }
+}
+
+wide! {
+    // Bᵀ d B of every tile, frame and sixteen channels: `points[point · stride + row · inputs + channel]`.
+    fn transform_in(image: &[f32], line: usize, block: &Block, tiles: Range<usize>, points: &mut [f32], stride: usize) {
+        let (inputs, frames) = (block.inputs, block.frames);
+        for (index, at) in tiles.enumerate() {
+            let corner = at / block.tiles[1] * OUT * line + at % block.tiles[1] * OUT * frames * inputs;
+            for frame in 0..frames {
+                for c in lanes(inputs) {
+                    let mut d = [[V::splat(0.0); IN]; IN];
+                    for i in 0..IN {
+                        let row: [V; IN] = std::array::from_fn(|j| {
+                            let from = corner + i * line + (j * frames + frame) * inputs;
+                            V::load(&image[from + c.start..from + c.end])
+                        });
+                        d[i] = bt(row);
+                    }
+                    for j in 0..IN {
+                        let column = bt(std::array::from_fn(|i| d[i][j]));
+                        for (i, value) in column.into_iter().enumerate() {
+                            let to = (i * IN + j) * stride + (index * frames + frame) * inputs;
+                            value.store(&mut points[to + c.start..to + c.end]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+wide! {
+    // Aᵀ m A of every tile and frame, clipped to the image.
+    fn transform_out(products: &[[[f32; PANEL]; TILE_ROWS]], chunks: usize, block: &Block, tiles: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+        let (frames, outputs) = (block.frames, block.outputs);
+        for (index, at) in tiles.enumerate() {
+            let (top, left) = (at / block.tiles[1] * OUT, at % block.tiles[1] * OUT);
+            for frame in 0..frames {
+                let row = index * frames + frame;
+                for c in lanes(columns.len()) {
+                    let mut m = [[V::splat(0.0); OUT]; IN];
+                    for i in 0..IN {
+                        let row: [V; IN] =
+                            std::array::from_fn(|j| V::load(&products[(i * IN + j) * chunks + row / TILE_ROWS][row % TILE_ROWS][c.start..c.end]));
+                        m[i] = at_rows(row);
+                    }
+                    let bias = match block.bias {
+                        Some(bias) => V::load(&bias[columns.start + c.start..columns.start + c.end]),
+                        None => V::splat(0.0),
+                    };
+                    for j in 0..OUT.min(block.width - left) {
+                        let column = at_rows(std::array::from_fn(|i| m[i][j]));
+                        for (i, value) in column.into_iter().enumerate().take(block.height.saturating_sub(top)) {
+                            let to = (((top + i) * block.width + left + j) * frames + frame) * outputs + columns.start;
+                            value.add(bias).store(&mut out[to + c.start..to + c.end]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bᵀ times a column.
+#[inline(always)]
+fn bt<V: Wide>(d: [V; IN]) -> [V; IN] {
+    let (two, four, five) = (V::splat(2.0), V::splat(4.0), V::splat(5.0));
+    let [d0, d1, d2, d3, d4, d5] = d;
+    let (even, odd) = (d4.sub(d2.mul(four)), d3.sub(d1.mul(four)));
+    let (even2, odd2) = (d4.sub(d2), d3.sub(d1).mul(two));
+    [
+        d0.mul(four).sub(d2.mul(five)).add(d4),
+        even.add(odd),
+        even.sub(odd),
+        even2.add(odd2),
+        even2.sub(odd2),
+        d1.mul(four).sub(d3.mul(five)).add(d5),
+    ]
+}
+
+/// Aᵀ times a column.
+#[inline(always)]
+fn at_rows<V: Wide>(m: [V; IN]) -> [V; OUT] {
+    let [m0, m1, m2, m3, m4, m5] = m;
+    let (sum, difference) = (m1.add(m2), m1.sub(m2));
+    let (sum2, difference2) = (m3.add(m4), m3.sub(m4));
+    [
+        m0.add(sum).add(sum2),
+        difference.add(difference2.mul(V::splat(2.0))),
+        sum.add(sum2.mul(V::splat(4.0))),
+        difference.add(difference2.mul(V::splat(8.0))).add(m5),
+    ]
+}
