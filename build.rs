@@ -38,7 +38,8 @@ fn recipes() {
     names.sort();
     let mut table = String::from("/// Name and text of every recipe that the program carries.\npub const RECIPES: &[(&str, &str)] = &[\n");
     for name in names {
-        writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.toml\"))),").expect("a string grows");
+        writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.toml\"))),")
+            .expect("a string grows");
     }
     table.push_str("];\n");
     let out = env::var("OUT_DIR").expect("cargo sets it");

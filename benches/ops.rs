@@ -63,7 +63,9 @@ fn convolutions(criterion: &mut Criterion) {
         let x = match case.reads {
             Reads::Numbers => Data::Real(random(&device, [case.images, side, side, case.frames, case.inputs], 2)),
             Reads::Spikes => spikes(&device, [case.images, side, side, case.frames, case.inputs]),
-            Reads::PooledSpikes => pool::average(&spikes(&device, [case.images, 2 * side, 2 * side, case.frames, case.inputs])).expect("a square"),
+            Reads::PooledSpikes => {
+                pool::average(&spikes(&device, [case.images, 2 * side, 2 * side, case.frames, case.inputs])).expect("a square")
+            }
         };
         let pad = case.kernel / 2;
         let weight = Weight::new(random(&device, [case.outputs, case.kernel, case.kernel, case.inputs], 3));

@@ -1,14 +1,14 @@
 //! Parse, run, print; errors end here.
 
-use caltrop::cli::{Cli, run};
-use clap::Parser;
+use caltrop::cli::{parse, run};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("caltrop: {error}");
+            let _ = writeln!(std::io::stderr(), "caltrop: {error}"); // nobody is left to hear that stderr is closed
             ExitCode::from(error.exit_code())
         }
     }

@@ -20,7 +20,15 @@ pub fn fgsm_many(victim: &dyn Victim, targets: &Targets, lenses: &[Lens], eps: f
 }
 
 /// x' = clip(x + alpha · sign(noise)); x̃ = projection of x' + (eps − alpha) · sign ∇objective(x').
-pub fn rfgsm(victim: &dyn Victim, targets: &Targets, lens: Lens, objective: &Objective, eps: f32, alpha: f32, noise: &Tensor) -> Result<Tensor> {
+pub fn rfgsm(
+    victim: &dyn Victim,
+    targets: &Targets,
+    lens: Lens,
+    objective: &Objective,
+    eps: f32,
+    alpha: f32,
+    noise: &Tensor,
+) -> Result<Tensor> {
     let corner = pixel::displace(targets.images, &signs(noise)?, alpha)?;
     let gradient = objective.gradient(victim, &corner, lens)?;
     step(targets.images, &corner, &gradient, eps - alpha, eps)

@@ -46,7 +46,10 @@ impl Attack {
     /// too: `pgd20`. Errors (usage): unknown names, 0 iterations, iterations for an attack that has none.
     pub fn parse(name: &str, iterations: Option<usize>) -> Result<Attack> {
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        let counted = (stem.len() < name.len()).then(|| name[stem.len()..].parse::<usize>().ok()).flatten();
+        let digits = Some(&name[stem.len()..]).filter(|digits| !digits.is_empty());
+        let counted = digits
+            .map(|digits| digits.parse::<usize>().map_err(|_| usage!("attack {name}: {digits} iterations; at most 1000000")))
+            .transpose()?;
         let steps = iterations.or(counted);
         let attack = match stem {
             "none" => Attack::Identity,

@@ -32,7 +32,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// Errors: it cannot be made, is a file, or refuses files.
 pub fn folder(path: &Path) -> Result<()> {
-    let failed = |cause: std::io::Error| Error::failed(format!("cannot write to the folder {}: {cause}; choose another with --out", path.display()));
+    let failed =
+        |cause: std::io::Error| Error::failed(format!("cannot write to the folder {}: {cause}; choose another with --out", path.display()));
     fs::create_dir_all(path).map_err(failed)?;
     let probe = beside(&path.join("probe"));
     File::create(&probe).map_err(failed)?;
@@ -44,7 +45,7 @@ pub fn writable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::failed(format!("cannot write {}: it is a folder; name a file", path.display())));
     }
-    if path.exists() {
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Ok(());
     }
     let probe = beside(path);

@@ -2,7 +2,7 @@
 
 use crate::base::{Result, ensure, fail};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The numbers of a tensor in a file.
@@ -24,8 +24,8 @@ impl Kind {
 /// A tensor: name, shape, numbers.
 pub type Named = (String, Vec<usize>, Kind);
 
-/// The bytes of a safetensors file with these tensors.
-pub fn serialise(tensors: &[Named], metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
+/// The bytes of a safetensors file with these tensors; the same tensors and metadata make the same bytes.
+pub fn serialise(tensors: &[Named], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let views = tensors.iter().map(|(name, shape, values)| {
         let (dtype, bytes): (Dtype, &[u8]) = match values {
             Kind::Floats(values) => (Dtype::F32, bytemuck::cast_slice(values)),
@@ -35,8 +35,25 @@ pub fn serialise(tensors: &[Named], metadata: Option<HashMap<String, String>>) -
         Ok((name.clone(), view))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, metadata).map_err(|cause| fail!("safetensors: {cause}"))
+    let bytes = safetensors::serialize(views, None).map_err(|cause| fail!("safetensors: {cause}"))?;
+    if metadata.is_empty() { Ok(bytes) } else { described(&bytes, metadata) }
 }
+
+/// The file `bytes` with metadata, sorted: the crate writes it in the order of a hash map, which differs every time.
+fn described(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let (start, _) = SafeTensors::read_metadata(bytes).map_err(|cause| fail!("safetensors: {cause}"))?;
+    let (header, data) = bytes[LENGTH..].split_at(start);
+    let said = serde_json::to_string(metadata).map_err(|cause| fail!("safetensors: {cause}"))?;
+    let rest = header.trim_ascii().strip_prefix(b"{").unwrap_or_default();
+    let comma = if rest == b"}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{said}{comma}").into_bytes();
+    header.extend_from_slice(rest);
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
+}
+
+/// Bytes in front of the header: its length.
+const LENGTH: usize = 8;
 
 /// A safetensors file in memory.
 pub struct TensorFile {
@@ -53,7 +70,9 @@ impl TensorFile {
 
     /// A file's bytes. Errors: truncated, no safetensors file.
     pub fn parse(bytes: Vec<u8>) -> Result<TensorFile> {
-        let foreign = |cause: &dyn std::fmt::Display| fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors", bytes.len());
+        let foreign = |cause: &dyn std::fmt::Display| {
+            fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors", bytes.len())
+        };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|cause| foreign(&cause))?;
         SafeTensors::deserialize(&bytes).map_err(|cause| foreign(&cause))?;
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();

@@ -89,7 +89,8 @@ pub fn tensors(model: &Model) -> Vec<Named> {
             && let Some(norm) = &neuron.norm
         {
             let stem = norm.weight.name.trim_end_matches("weight");
-            let floats = |leaf: &str, tensor: &Tensor| (format!("{stem}{leaf}"), vec![tensor.shape().count()], Kind::Floats(tensor.to_vec()));
+            let floats =
+                |leaf: &str, tensor: &Tensor| (format!("{stem}{leaf}"), vec![tensor.shape().count()], Kind::Floats(tensor.to_vec()));
             named.push(floats("running_mean", &norm.running.mean));
             named.push(floats("running_var", &norm.running.variance));
             named.push((format!("{stem}num_batches_tracked"), vec![], Kind::Integers(vec![norm.batches as i64])));
@@ -136,7 +137,8 @@ pub fn fill(model: &mut Model, file: &TensorFile, require: Require) -> Result<()
                 Some(_) => Ok(Tensor::from_slice(&device, old.shape(), &file.floats(&format!("{stem}{leaf}"))?)),
                 None => Ok(old.clone()),
             };
-            norm.running = Moments { mean: read("running_mean", &norm.running.mean)?, variance: read("running_var", &norm.running.variance)? };
+            norm.running =
+                Moments { mean: read("running_mean", &norm.running.mean)?, variance: read("running_var", &norm.running.variance)? };
             let batches = format!("{stem}num_batches_tracked");
             norm.batches = match file.shape(&batches) {
                 Some(_) => file.integers(&batches)?.first().copied().unwrap_or(0).max(0) as u64,
@@ -177,8 +179,10 @@ fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
         }
     }
     let extra: Vec<String> = file.names().into_iter().filter(|name| !wanted.iter().any(|(wanted, ..)| wanted == name)).collect();
-    let parts = [("missing", missing), ("left over", extra), ("other shape", shapes), ("other dtype", dtypes), ("NaN or infinity in", broken)];
-    let parts: Vec<String> = parts.iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| format!("{what}: {}", list(names))).collect();
+    let parts =
+        [("missing", missing), ("left over", extra), ("other shape", shapes), ("other dtype", dtypes), ("NaN or infinity in", broken)];
+    let parts: Vec<String> =
+        parts.iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| format!("{what}: {}", list(names))).collect();
     ensure!(parts.is_empty(), "the tensors do not fit {} (bias {}): {}", model.spec().arch, model.spec().bias, parts.join("; "));
     let negative = wanted.iter().filter(|(name, ..)| name.ends_with(".running_var")).map(|(name, ..)| name);
     for name in negative {

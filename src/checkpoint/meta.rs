@@ -3,7 +3,7 @@
 use crate::base::{Result, ensure, fail};
 use crate::nn::Spec;
 use crate::ops::lif::Reset;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// The format that this program writes.
 pub const FORMAT: &str = "caltrop-1";
@@ -29,7 +29,7 @@ pub struct Meta {
 
 impl Meta {
     /// As string metadata, together with the network's spec.
-    pub fn to_map(&self, spec: &Spec) -> HashMap<String, String> {
+    pub fn to_map(&self, spec: &Spec) -> BTreeMap<String, String> {
         let join = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
         let mut map: Vec<(&str, String)> = vec![
             ("format", FORMAT.into()),
@@ -58,7 +58,8 @@ impl Meta {
     /// Back from string metadata. Errors: no checkpoint of ours, a newer format, a value that cannot be read.
     pub fn from_map(map: &BTreeMap<String, String>) -> Result<(Spec, Meta)> {
         let get = |key: &str| map.get(key).map(String::as_str);
-        let format = get("format").ok_or_else(|| fail!("no caltrop checkpoint (no format in its metadata); use `caltrop import` for a PyTorch state dict"))?;
+        let format = get("format")
+            .ok_or_else(|| fail!("no caltrop checkpoint (no format in its metadata); use `caltrop import` for a PyTorch state dict"))?;
         ensure!(format == FORMAT, "checkpoint format {format}, this program reads {FORMAT}; use the version that wrote it");
         let parse = |key: &str| get(key).ok_or_else(|| fail!("the checkpoint's metadata lacks \"{key}\""));
         let input: Vec<usize> = numbers(parse("input")?, 'x', "input")?;

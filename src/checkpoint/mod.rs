@@ -11,6 +11,7 @@ use crate::base::{Result, ensure, fail, file};
 use crate::device::Device;
 use crate::nn::{Model, Spec};
 use crate::zoo;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Which tensors a state dict must hold.
@@ -26,18 +27,18 @@ pub enum Require {
 ///
 /// Errors: the path cannot be written.
 pub fn save(path: &Path, model: &Model, meta: &Meta) -> Result<()> {
-    let bytes = container::serialise(&layout::tensors(model), Some(meta.to_map(model.spec())))?;
+    let bytes = container::serialise(&layout::tensors(model), &meta.to_map(model.spec()))?;
     file::write(path, &bytes)
 }
 
 /// Write the state dict alone, as PyTorch has it: no metadata.
 pub fn export(path: &Path, model: &Model) -> Result<()> {
-    file::write(path, &container::serialise(&layout::tensors(model), None)?)
+    file::write(path, &container::serialise(&layout::tensors(model), &BTreeMap::new())?)
 }
 
 /// Write any tensors to `path`, as [`save`] does.
 pub fn save_tensors(path: &Path, tensors: &[Named]) -> Result<()> {
-    file::write(path, &container::serialise(tensors, None)?)
+    file::write(path, &container::serialise(tensors, &BTreeMap::new())?)
 }
 
 /// The network in the checkpoint `path`. Errors: no such file, truncated, foreign, tensors missing, left over, of
@@ -45,7 +46,7 @@ pub fn save_tensors(path: &Path, tensors: &[Named]) -> Result<()> {
 pub fn load(path: &Path, device: &Device) -> Result<(Model, Meta)> {
     let tensors = TensorFile::open(path)?;
     let (spec, meta) = Meta::from_map(tensors.metadata()).map_err(|error| error.within(path.display()))?;
-    let mut model = zoo::build(device, spec, 0).map_err(|error| fail!("{}: {error}", path.display()))?;
+    let mut model = zoo::blank(device, spec).map_err(|error| fail!("{}: {error}", path.display()))?;
     layout::fill(&mut model, &tensors, Require::Everything).map_err(|error| error.within(path.display()))?;
     Ok((model, meta))
 }
@@ -54,7 +55,7 @@ pub fn load(path: &Path, device: &Device) -> Result<(Model, Meta)> {
 /// another architecture is a foreign state dict like any other.
 pub fn import(path: &Path, spec: Spec, require: Require, device: &Device) -> Result<Model> {
     let tensors = TensorFile::open(path)?;
-    let mut model = zoo::build(device, spec, 0)?;
+    let mut model = zoo::blank(device, spec)?;
     layout::fill(&mut model, &tensors, require).map_err(|error| error.within(path.display()))?;
     Ok(model)
 }

@@ -49,7 +49,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  caltrop demo\n  caltrop demo --quick --out /tmp/demo")]
     Demo(Demo),
     /// Run a recipe from beginning to end
-    #[command(after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run my.toml --data ~/data/fashion-mnist")]
+    #[command(
+        after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run my.toml --data ~/data/fashion-mnist"
+    )]
     Run(Run),
     /// Run a recipe's ANN stage alone
     #[command(after_help = "Example:\n  caltrop train fashion-mnist-7k --set epochs=1 --out runs/ann")]
@@ -61,13 +63,19 @@ pub enum Command {
     #[command(after_help = "Example:\n  caltrop convert runs/demo/ann.safetensors --steps 8 --out snn.safetensors")]
     Convert(Convert),
     /// Measure accuracy, clean and under attack
-    #[command(after_help = "Example:\n  caltrop eval runs/demo/snn.safetensors --attack pgd --iterations 20 --ensemble --eps 16 --images 125 --json out.json")]
+    #[command(
+        after_help = "Example:\n  caltrop eval runs/demo/snn.safetensors --attack pgd --iterations 20 --ensemble --eps 16 --images 125 --json out.json"
+    )]
     Eval(Eval),
     /// Logits, spikes and gradients of given images
-    #[command(after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors")]
+    #[command(
+        after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors"
+    )]
     Predict(Predict),
     /// Make a checkpoint of a PyTorch state dict (safetensors)
-    #[command(after_help = "Example:\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors")]
+    #[command(
+        after_help = "Example:\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
+    )]
     Import(Import),
     /// Write a checkpoint's state dict with PyTorch's names and layouts
     #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
@@ -95,6 +103,9 @@ pub struct Demo {
     /// Seed of everything
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub seed: u64,
+    /// Change a key of the recipe (repeatable), as stage.key=value
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Go on with an interrupted run
     #[arg(long)]
     pub resume: bool,
@@ -119,7 +130,7 @@ pub struct RunOptions {
     /// Folder of the data set's files
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Folder of the results (default: runs/NAME)
+    /// Folder of the results (default: runs/NAME, runs/NAME-ann and runs/NAME-snn for a stage alone)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of everything (default: the recipe's)

@@ -2,7 +2,7 @@
 
 use super::args::{Common, Convert, Demo, Finetune, Precision, Run, RunOptions};
 use super::progress::Shown;
-use super::{recipes, version};
+use super::{recipes, say, version};
 use crate::base::{Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
@@ -11,6 +11,7 @@ use crate::drive::{self, Begin, Ending, Recipe, Setup};
 use crate::nn::{Model, Spec};
 use crate::record::Report;
 use crate::report;
+use crate::zoo::MOST_STEPS;
 use std::path::{Path, PathBuf};
 
 /// What `--quick` changes in the demo's recipe.
@@ -28,10 +29,16 @@ const QUICK: &[&str] = &[
     "eval.curve_attack=\"pgd2:50\"",
 ];
 
+/// More worker threads than this help no machine.
+const MOST_THREADS: usize = 1024;
+
 /// The device of `--device`, `--threads` and `--precision`.
 pub fn device(common: &Common) -> Result<Device> {
     if common.precision == Precision::Bf16 {
         return Err(usage!("--precision bf16: the cpu device of this version computes in f32 alone; leave --precision out"));
+    }
+    if let Some(threads) = common.threads.filter(|&threads| threads > MOST_THREADS) {
+        return Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core"));
     }
     Device::named(&common.device, common.threads)
 }
@@ -69,7 +76,8 @@ pub fn fits(model: &Model, data: &Dataset) -> Result<()> {
 
 /// `caltrop demo`.
 pub fn demo(args: &Demo, common: &Common) -> Result<()> {
-    let set: Vec<String> = if args.quick { QUICK.iter().map(|set| set.to_string()).collect() } else { Vec::new() };
+    let quick = if args.quick { QUICK } else { &[] };
+    let set: Vec<String> = quick.iter().map(|set| set.to_string()).chain(args.set.iter().cloned()).collect();
     let (mut recipe, mut text) = recipes::load("fashion-mnist-7k", &set, Some(args.seed))?;
     if args.full {
         recipe.lift_limits();
@@ -97,6 +105,11 @@ pub fn finetune(args: &Finetune, common: &Common) -> Result<()> {
         return Err(usage!("{}: this network has no spikes (T = 0); convert it first: caltrop convert", args.checkpoint.display()));
     }
     model.set_steps(job.recipe.snn.steps);
+    let input = args.checkpoint.canonicalize().unwrap_or_default();
+    let replaced = drive::replaced_by_finetuning(&job.out);
+    if !job.resume && replaced.iter().any(|path| path.canonicalize().is_ok_and(|path| path == input)) {
+        return Err(usage!("{}: the run would replace this file; choose another folder with --out", args.checkpoint.display()));
+    }
     job.run(Ending::Snn(Box::new(model), meta), common)
 }
 
@@ -118,7 +131,9 @@ impl Job {
         };
         let set: Vec<String> = options.set.iter().map(addressed).collect();
         let (recipe, text) = recipes::load(word, &set, options.seed)?;
-        let out = options.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
+        // A stage by itself gets a folder of its own, so that finetuning replaces nothing of the ANN's run.
+        let name = stage.map_or(recipe.name.clone(), |stage| format!("{}-{stage}", recipe.name));
+        let out = options.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
         Ok(Job { recipe, text, data: options.data.clone(), out, resume: options.resume })
     }
 
@@ -142,8 +157,7 @@ impl Job {
             watch: &watch,
         })?;
         report::write(&report, &self.out)?;
-        print_results(&report, &self.out);
-        Ok(())
+        print_results(&report, &self.out)
     }
 }
 
@@ -153,20 +167,21 @@ fn is_top_level(setting: &str) -> bool {
     ["arch", "dataset", "bias", "dropout", "leak", "reset", "seed"].contains(&key)
 }
 
-fn print_results(report: &Report, out: &Path) {
+fn print_results(report: &Report, out: &Path) -> Result<()> {
     let keys: Vec<&String> = report.results.keys().filter(|key| !key.starts_with("natural.")).collect();
     let natural = report.has_track("natural");
-    println!("{:<22} {:>8}{}", "accuracy, %", "robust", if natural { "   natural" } else { "" });
+    say(format!("{:<22} {:>8}{}", "accuracy, %", "robust", if natural { "   natural" } else { "" }))?;
     for key in keys {
         let twin = report.result("natural", key).map(|percent| format!("{percent:10.1}")).unwrap_or_default();
-        println!("{key:<22} {:8.1}{twin}", report.results[key]);
+        say(format!("{key:<22} {:8.1}{twin}", report.results[key]))?;
     }
-    println!("{:.0} s on {}; report: {}", report.seconds, report.start.device, out.join("report.html").display());
+    say(format!("{:.0} s on {}; report: {}", report.seconds, report.start.device, out.join("report.html").display()))
 }
 
 /// `caltrop convert`.
 pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     let device = device(common)?;
+    check_convert(args)?;
     file::writable(&args.out)?;
     let how = drive::Convert {
         percentile: args.percentile,
@@ -175,7 +190,6 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
         batch: args.batch,
         batches: args.batches,
     };
-    check_convert(args)?;
     let (ann, meta) = checkpoint::load(&args.checkpoint, &device)?;
     if ann.spec().steps > 0 {
         return Err(usage!("{}: this network is a spiking one already (T = {}); give an ANN", args.checkpoint.display(), ann.spec().steps));
@@ -187,14 +201,25 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     let meta = Meta { dataset: Some(data.name.to_string()), seed: args.seed, ..meta };
     let (snn, meta) = drive::convert(&ann, spec, &batches, &how, &meta, &Shown::new(common.quiet))?;
     checkpoint::save(&args.out, &snn, &meta)?;
-    println!("{}", args.out.display());
-    Ok(())
+    say(args.out.display())
 }
 
+/// T of calibration beyond this only costs memory.
+const MOST_CALIBRATION_STEPS: usize = 10_000;
+
 fn check_convert(args: &Convert) -> Result<()> {
-    for (flag, value) in [("--calibration-steps", args.calibration_steps), ("--batch", args.batch), ("--batches", args.batches), ("--steps", args.steps)] {
+    for (flag, value) in
+        [("--calibration-steps", args.calibration_steps), ("--batch", args.batch), ("--batches", args.batches), ("--steps", args.steps)]
+    {
         if value == 0 {
             return Err(usage!("{flag} 0: at least 1 is needed"));
+        }
+    }
+    for (flag, value, most) in
+        [("--steps", args.steps, MOST_STEPS), ("--calibration-steps", args.calibration_steps, MOST_CALIBRATION_STEPS)]
+    {
+        if value > most {
+            return Err(usage!("{flag} {value}: at most {most}"));
         }
     }
     if !(args.scale > 0.0 && args.scale.is_finite()) {
@@ -208,9 +233,8 @@ fn check_convert(args: &Convert) -> Result<()> {
 
 /// `caltrop devices`.
 pub fn devices(common: &Common) -> Result<()> {
-    let cpu = Device::cpu(common.threads)?;
-    println!("cpu       {}", cpu.describe());
-    println!("cuda      not in this build (no GPU kernels)");
-    println!("emulated  not in this build (no GPU kernels)");
-    Ok(())
+    let cpu = device(common)?;
+    say(format!("cpu       {}", cpu.describe()))?;
+    say("cuda      not in this build (no GPU kernels)")?;
+    say("emulated  not in this build (no GPU kernels)")
 }

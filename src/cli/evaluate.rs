@@ -3,12 +3,14 @@
 use super::args::{Common, Eval, LensArgs};
 use super::commands::{dataset_of, device, fits};
 use super::progress::Shown;
-use super::version;
+use super::{say, version};
 use crate::attack::Attack;
 use crate::autodiff::Lens;
-use crate::base::{Result, ensure, fail, file, suggest, usage};
+use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
 use crate::drive::{Answer, Members, PassOn, Question, evaluate};
+use crate::nn::Model;
+use crate::zoo::MOST_STEPS;
 use serde_json::json;
 
 /// The lens that was asked for.
@@ -28,6 +30,18 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
     }
 }
 
+/// Errors (usage) where gradients of spikes were asked for and there are none.
+pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
+    let asked =
+        args.surrogate.as_ref().map(|name| format!("--surrogate {name}")).or(args.credit.as_ref().map(|name| format!("--credit {name}")));
+    match asked {
+        Some(asked) if model.spec().steps == 0 => {
+            Err(usage!("{asked}: this network has no spikes (T = 0), so it has one gradient; leave --surrogate and --credit out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Measure, print, and write what was asked for.
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attack = Attack::parse(&args.attack, args.iterations)?;
@@ -44,10 +58,13 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         }
         model.set_steps(steps);
     }
+    suits(&args.lens, &model)?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref())?;
     fits(&model, &data)?;
     let count = args.images.unwrap_or(data.test.len());
-    ensure!(count <= data.test.len(), "--images {count}: {} has {} test images", data.name, data.test.len());
+    if count > data.test.len() {
+        return Err(usage!("--images {count}: {} has {} test images; leave --images out for all of them", data.name, data.test.len()));
+    }
     let question = Question {
         images: &data.test,
         count,
@@ -62,14 +79,19 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     if let Some(path) = &args.save {
         let (n, images) = (answer.images, &data.test);
         let tensors = [
-            ("images".into(), vec![n, images.channels, images.height, images.width], Kind::Floats(channels_first(&answer, images.channels))),
+            (
+                "images".into(),
+                vec![n, images.channels, images.height, images.width],
+                Kind::Floats(channels_first(&answer, images.channels)),
+            ),
             ("labels".into(), vec![n], Kind::Integers(images.labels[..n].iter().map(|&label| i64::from(label)).collect())),
             ("survived".into(), vec![n], Kind::Integers(answer.survived.iter().map(|&alive| i64::from(alive)).collect())),
         ];
         checkpoint::save_tensors(path, &tensors)?;
     }
     if let Some(path) = &args.json {
-        let members: Vec<_> = answer.members.iter().map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy})).collect();
+        let members: Vec<_> =
+            answer.members.iter().map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy})).collect();
         let result = json!({
             "clean_acc": answer.clean, "robust_acc": answer.robust, "attack": attack.name(), "ensemble": args.ensemble,
             "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
@@ -80,11 +102,10 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     }
     if args.ensemble {
         for (lens, accuracy) in &answer.members {
-            println!("{:<14} {accuracy:5.1} %", lens.to_string());
+            say(format!("{:<14} {accuracy:5.1} %", lens.to_string()))?;
         }
     }
-    println!("clean {:.1} %, robust {:.1} % ({attack} at {}/255, {} images)", answer.clean, answer.robust, args.eps, answer.images);
-    Ok(())
+    say(format!("clean {:.1} %, robust {:.1} % ({attack} at {}/255, {} images)", answer.clean, answer.robust, args.eps, answer.images))
 }
 
 fn check(args: &Eval, attack: Attack) -> Result<()> {
@@ -96,6 +117,9 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     }
     if args.steps == Some(0) {
         return Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)"));
+    }
+    if let Some(steps) = args.steps.filter(|&steps| steps > MOST_STEPS) {
+        return Err(usage!("--steps {steps}: at most {MOST_STEPS}"));
     }
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));

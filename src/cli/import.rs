@@ -2,6 +2,7 @@
 
 use super::args::{Common, Export, Import, StatisticsArg};
 use super::commands::device;
+use super::say;
 use crate::base::{Result, file, suggest, usage};
 use crate::checkpoint::{self, Meta, Require};
 use crate::data;
@@ -49,15 +50,14 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
     let model = checkpoint::import(&args.weights, spec, require, &device)?;
     checkpoint::save(&args.out, &model, &Meta { dataset: args.dataset.clone(), ..Meta::default() })?;
     let numbers: usize = model.params().iter().map(|param| param.value().shape().count()).sum();
-    println!("{}: {} with {numbers} parameters", args.out.display(), args.arch);
-    Ok(())
+    say(format!("{}: {} with {numbers} parameters", args.out.display(), args.arch))
 }
 
 /// `3x32x32`.
 fn size(text: &str) -> Result<[usize; 3]> {
     let parts: Vec<usize> = text.split('x').filter_map(|part| part.trim().parse().ok()).collect();
     match parts[..] {
-        [c, h, w] if text.split('x').count() == 3 && c * h * w > 0 && c <= 1024 && h <= 4096 && w <= 4096 => Ok([c, h, w]),
+        [c, h, w] if text.split('x').count() == 3 => Ok([c, h, w]),
         _ => Err(usage!("--input {text}: write CxHxW, such as 3x32x32")),
     }
 }
@@ -70,6 +70,5 @@ pub fn export(args: &Export, common: &Common) -> Result<()> {
     file::writable(&args.out)?;
     let (model, _) = checkpoint::load(&args.checkpoint, &device(common)?)?;
     checkpoint::export(&args.out, &model)?;
-    println!("{}", args.out.display());
-    Ok(())
+    say(args.out.display())
 }

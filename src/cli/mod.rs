@@ -10,12 +10,66 @@ mod recipes;
 
 pub use args::Cli;
 
-use crate::base::Result;
+use crate::base::{Error, Kind, Result, fail};
 use args::Command;
+use clap::Parser;
+use std::io::Write;
 
 /// The program's version: number, commit, and the CPU's vector instructions.
 pub fn version() -> String {
     format!("{} ({}, cpu {})", env!("CARGO_PKG_VERSION"), env!("CALTROP_COMMIT"), crate::device::Isa::detect())
+}
+
+/// What was typed. Help and the version are printed here and end the program.
+///
+/// Errors (usage): what cannot be understood, in one line.
+pub fn parse() -> Result<Cli> {
+    Cli::try_parse().map_err(|error| if error.use_stderr() && error.kind() != HELP { one_line(&error) } else { error.exit() })
+}
+
+/// `caltrop` alone: the help, as an error.
+const HELP: clap::error::ErrorKind = clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+/// What clap says in paragraphs, and whose help to ask.
+fn one_line(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let (said, usage) = text.split_once("Usage: ").unwrap_or((&text, ""));
+    let mut line = String::new();
+    for part in said.lines().map(|part| part.trim().trim_start_matches("error: ")) {
+        if part.is_empty() || part.starts_with("For more information") {
+            continue;
+        }
+        line += if line.is_empty() {
+            ""
+        } else if line.ends_with(':') {
+            " "
+        } else {
+            "; "
+        };
+        line += part;
+    }
+    let is_word = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+    let command: Vec<&str> = usage.split_whitespace().take_while(is_word).collect();
+    Error::usage(format!("{line}; see {} --help", if command.is_empty() { "caltrop".into() } else { command.join(" ") }))
+}
+
+/// Print a line of results; a reader that has read enough (`| head`) is no error.
+///
+/// Errors: stdout cannot be written, such as on a full disk.
+pub fn say(text: impl std::fmt::Display) -> Result<()> {
+    let mut out = std::io::stdout();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(fail!("cannot write to the standard output: {cause}")),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a command that saves nothing on its way.
+fn afresh(error: Error) -> Error {
+    match error.kind() {
+        Kind::Interrupted => Error::new(Kind::Interrupted, "interrupted; nothing was written, start the same command again"),
+        _ => error,
+    }
 }
 
 /// Do what was typed.
@@ -27,9 +81,9 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Run(args) => commands::run_recipe(&args, &common),
         Command::Train(args) => commands::train(&args, &common),
         Command::Finetune(args) => commands::finetune(&args, &common),
-        Command::Convert(args) => commands::convert(&args, &common),
-        Command::Eval(args) => evaluate::eval(&args, &common),
-        Command::Predict(args) => predict::predict(&args, &common),
+        Command::Convert(args) => commands::convert(&args, &common).map_err(afresh),
+        Command::Eval(args) => evaluate::eval(&args, &common).map_err(afresh),
+        Command::Predict(args) => predict::predict(&args, &common).map_err(afresh),
         Command::Import(args) => import::import(&args, &common),
         Command::Export(args) => import::export(&args, &common),
         Command::Devices => commands::devices(&common),

@@ -2,9 +2,10 @@
 
 use super::args::{Common, Predict, StatisticsArg};
 use super::commands::device;
-use super::evaluate::lens;
+use super::evaluate::{lens, suits};
+use super::say;
 use crate::autodiff::{Fire, Keep, Lens, Pass, Statistics, Want};
-use crate::base::{Result, ensure, fail, file, usage};
+use crate::base::{Result, ensure, fail, file};
 use crate::checkpoint::{self, Kind, Named, TensorFile};
 use crate::drive::credit;
 use crate::loss;
@@ -17,6 +18,7 @@ pub fn predict(args: &Predict, common: &Common) -> Result<()> {
     let lens = lens(&args.lens)?;
     file::writable(&args.out)?;
     let (model, _) = checkpoint::load(&args.checkpoint, &device)?;
+    suits(&args.lens, &model)?;
     let input = TensorFile::open(&args.images)?;
     let within = |error: crate::base::Error| error.within(args.images.display());
     let (images, labels) = read(&model, &input, args.gradients).map_err(within)?;
@@ -25,8 +27,7 @@ pub fn predict(args: &Predict, common: &Common) -> Result<()> {
         StatisticsArg::Batch => Statistics::Batch,
     };
     checkpoint::save_tensors(&args.out, &answer(&model, &images, labels.as_deref(), lens, statistics)?)?;
-    println!("{}", args.out.display());
-    Ok(())
+    say(args.out.display())
 }
 
 /// Images `[N,H,W,C]` and labels, if gradients are wanted.
@@ -65,9 +66,6 @@ const BATCH: usize = 64;
 fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, statistics: Statistics) -> Result<Vec<Named>> {
     let fire = if lens == Lens::Act { Fire::Relu } else { model.spec().fire() };
     let steps = if let Fire::Spike { steps } = fire { steps } else { 0 };
-    if steps == 0 && lens != Lens::Act && lens != Lens::default() {
-        return Err(usage!("{lens}: this network has no spikes (T = 0), so there is one gradient; leave --surrogate and --credit out"));
-    }
     let keep = if labels.is_some() { Keep::ForInput } else { Keep::Spikes };
     let pass = Pass { statistics, ..Pass::eval(fire, keep) };
     let (shape, classes) = (images.shape(), model.spec().classes);
@@ -79,7 +77,8 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
     for start in (0..n).step_by(batch) {
         let end = (start + batch).min(n);
         crate::drive::watch::check()?;
-        let part = Tensor::from_slice(model.device(), [end - start, shape[1], shape[2], shape[3]], &images.host()[start * size..end * size]);
+        let part =
+            Tensor::from_slice(model.device(), [end - start, shape[1], shape[2], shape[3]], &images.host()[start * size..end * size]);
         let (z, trace) = model.forward(&part, &pass)?;
         logits.extend_from_slice(z.host());
         if steps > 0 {
@@ -90,7 +89,11 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
                 (0..end - start).for_each(|image| rows.extend_from_slice(&trace.steps.host()[row(image)..row(image) + classes]));
             }
             let counts = model.activity(&trace).into_iter().map(|layer| layer.spikes as i64);
-            if spikes.is_empty() { spikes = counts.collect() } else { spikes.iter_mut().zip(counts).for_each(|(total, more)| *total += more) }
+            if spikes.is_empty() {
+                spikes = counts.collect()
+            } else {
+                spikes.iter_mut().zip(counts).for_each(|(total, more)| *total += more)
+            }
         }
         if let Some(labels) = labels {
             let labels = Array::from_slice(model.device(), [end - start], &labels[start..end]);

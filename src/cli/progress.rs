@@ -3,7 +3,7 @@
 use crate::drive::Watch;
 use crate::drive::watch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,7 +41,8 @@ impl Watch for Shown {
         if self.look == Look::Bar && total > 0 {
             let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {per_sec:>12}  eta {eta}  {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style).with_prefix(what.to_string());
+            let bar =
+                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style).with_prefix(what.to_string());
             self.with(|slot| *slot = Some(bar));
         }
     }
@@ -69,7 +70,7 @@ impl Watch for Shown {
             }
         });
         if self.look != Look::Nothing && !line.is_empty() {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }
@@ -84,13 +85,18 @@ impl Drop for Shown {
     }
 }
 
+/// A line on stderr, if it is open.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}"); // progress that nobody reads stops no work
+}
+
 /// The first Ctrl-C asks the work to stop at the next safe point, the second stops the program.
 pub fn stop_on_ctrl_c() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let handled = ctrlc::set_handler(|| {
         if COUNT.fetch_add(1, Ordering::Relaxed) == 0 {
             watch::request_stop();
-            eprintln!("\nstopping at the next safe point; Ctrl-C again stops at once");
+            say("\nstopping at the next safe point; Ctrl-C again stops at once");
         } else {
             std::process::exit(1);
         }

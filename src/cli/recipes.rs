@@ -1,6 +1,7 @@
 //! The recipes that the program carries.
 
 use super::args::Recipes;
+use super::say;
 use crate::base::{Result, fail, nearest, usage};
 use crate::drive::Recipe;
 use std::path::Path;
@@ -10,12 +11,11 @@ include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 /// List them, or print one.
 pub fn list(args: &Recipes) -> Result<()> {
     if let Some(name) = &args.name {
-        print!("{}", find(name)?.1);
-        return Ok(());
+        return say(find(name)?.1.trim_end());
     }
     for (name, text) in RECIPES {
         let about = text.parse::<toml::Table>().ok().and_then(|table| table.get("about")?.as_str().map(str::to_string));
-        println!("{name:<24} {}", about.unwrap_or_default());
+        say(format!("{name:<24} {}", about.unwrap_or_default()))?;
     }
     Ok(())
 }

@@ -48,7 +48,12 @@ pub struct Calibration {
 /// unscaled; the network holds them too. One pass a layer: all batches wait in front of the layer that is calibrated.
 ///
 /// `visit` is called before each layer of neurons with its index and their number, and may stop the work.
-pub fn calibrate(snn: &mut Model, batches: &[Tensor], how: Calibration, mut visit: impl FnMut(usize, usize) -> Result<()>) -> Result<Vec<f32>> {
+pub fn calibrate(
+    snn: &mut Model,
+    batches: &[Tensor],
+    how: Calibration,
+    mut visit: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<Vec<f32>> {
     ensure!(!batches.is_empty(), "convert: no calibration batches");
     let pass = Pass { statistics: Statistics::Batch, ..Pass::eval(Fire::Spike { steps: how.steps }, crate::autodiff::Keep::Spikes) };
     let mut signals = batches.iter().map(|images| snn.present(images, how.steps)).collect::<Result<Vec<_>>>()?;

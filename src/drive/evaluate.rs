@@ -2,7 +2,7 @@
 
 use super::recipe::Members;
 use super::seen::Seen;
-use super::step::{predictions, right};
+use super::step::right;
 use super::train::upload;
 use super::watch::{self, Watch};
 use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
@@ -52,7 +52,8 @@ pub struct Answer {
     pub robust: f64,
     /// Each member and its own robust accuracy in percent (with survivors alone: cumulative).
     pub members: Vec<(Lens, f64)>,
-    /// Adversarial images `[N,H,W,C]`: of each image the first that broke it, else the last.
+    /// Adversarial images `[N,H,W,C]`: of each image the first that broke it, else the last; the clean image where that is
+    /// wrong already. Their accuracy is `robust`.
     pub adversarial: Vec<f32>,
     /// Whether each image survived.
     pub survived: Vec<bool>,
@@ -78,7 +79,8 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     ensure!(count > 0, "eval: zero images to evaluate");
     let eps = (question.eps / 255.0) as f32;
     let clock = Instant::now();
-    let mut answer = Answer { images: count, clean: 0.0, robust: 0.0, members: Vec::new(), adversarial: Vec::new(), survived: Vec::new(), seconds: 0.0 };
+    let mut answer =
+        Answer { images: count, clean: 0.0, robust: 0.0, members: Vec::new(), adversarial: Vec::new(), survived: Vec::new(), seconds: 0.0 };
     let (mut clean, mut each) = (0, vec![0usize; lenses.len()]);
     watch.begin(&title(question), (count * lenses.len()) as u64);
     for start in (0..count).step_by(BATCH) {
@@ -105,10 +107,14 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
                     watch::check()?;
                     let alive: Vec<usize> = (0..batch.len()).filter(|&i| verdict.survived[i]).collect();
                     if !alive.is_empty() {
-                        let (some, some_labels) = (rows(&images, &alive), Array::from_slice(model.device(), [alive.len()], &alive.iter().map(|&i| batch.labels[i]).collect::<Vec<_>>()));
+                        let (some, some_labels) = (
+                            rows(&images, &alive),
+                            Array::from_slice(model.device(), [alive.len()], &alive.iter().map(|&i| batch.labels[i]).collect::<Vec<_>>()),
+                        );
                         let ids: Vec<u64> = alive.iter().map(|&i| batch.ids[i]).collect();
                         let targets = Targets { images: &some, labels: &some_labels, ids: &ids };
-                        let adversarial = question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
+                        let adversarial =
+                            question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
                         verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels), &adversarial);
                     }
                     each[member] += verdict.survived.iter().filter(|&&alive| alive).count();
@@ -124,7 +130,13 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     answer.robust = percent(answer.survived.iter().filter(|&&alive| alive).count());
     answer.members = lenses.into_iter().zip(each).map(|(lens, right)| (lens, percent(right))).collect();
     answer.seconds = clock.elapsed().as_secs_f64();
-    watch.end(&format!("{}: clean {:.1} %, robust {:.1} % of {count} images, {:.1} s", title(question), answer.clean, answer.robust, answer.seconds));
+    watch.end(&format!(
+        "{}: clean {:.1} %, robust {:.1} % of {count} images, {:.1} s",
+        title(question),
+        answer.clean,
+        answer.robust,
+        answer.seconds
+    ));
     Ok(answer)
 }
 
@@ -151,7 +163,9 @@ fn attack_all<'a>(
             Err(error) => Box::new(std::iter::once(Err(error))),
         };
     }
-    let one = move |(member, &lens): (usize, &Lens)| question.attack.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..*noise });
+    let one = move |(member, &lens): (usize, &Lens)| {
+        question.attack.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..*noise })
+    };
     Box::new(lenses.iter().enumerate().map(one))
 }
 
@@ -180,11 +194,11 @@ fn rows(x: &Tensor, places: &[usize]) -> Tensor {
     Tensor::from_slice(x.device(), [places.len(), shape[1], shape[2], shape[3]], &values)
 }
 
-/// Clean accuracy in percent, firing of every layer of neurons, and predicted classes, on the first `count` images.
-pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<Activity>, Vec<usize>)> {
+/// Clean accuracy in percent and the firing of every layer of neurons, on the first `count` images.
+pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<Activity>)> {
     let count = count.min(images.len());
     ensure!(count > 0, "eval: zero images to evaluate");
-    let (mut correct, mut activity, mut classes) = (0, Vec::<Activity>::new(), Vec::new());
+    let (mut correct, mut activity) = (0, Vec::<Activity>::new());
     let pass = Pass::eval(model.spec().fire(), Keep::Spikes);
     for start in (0..count).step_by(32) {
         watch::check()?;
@@ -192,7 +206,6 @@ pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<A
         let (pixels, labels) = upload(model, &batch);
         let (logits, trace) = model.forward(&pixels, &pass)?;
         correct += right(&logits, &labels).into_iter().filter(|&right| right).count();
-        classes.extend(predictions(&logits));
         let more = model.activity(&trace);
         if activity.is_empty() {
             activity = more;
@@ -204,5 +217,5 @@ pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<A
             }
         }
     }
-    Ok((100.0 * correct as f64 / count as f64, activity, classes))
+    Ok((100.0 * correct as f64 / count as f64, activity))
 }

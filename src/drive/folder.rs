@@ -1,7 +1,7 @@
 //! A run's folder: checkpoints, the record of events, the report's data.
 
 use super::recipe::Recipe;
-use crate::base::{Result, ensure, fail, file, usage};
+use crate::base::{Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::device::Device;
 use crate::nn::Model;
@@ -52,22 +52,42 @@ impl Track {
 }
 
 /// The checkpoints of a track.
-pub const CHECKPOINTS: [&str; 6] =
-    ["ann.safetensors", "converted.safetensors", "snn.safetensors", "last.safetensors", "last.optimizer.safetensors", "best.safetensors"];
+pub const CHECKPOINTS: [&str; 7] = [
+    "ann.safetensors",
+    "converted.safetensors",
+    "snn.safetensors",
+    "last.safetensors",
+    "last.optimizer-0.safetensors",
+    "last.optimizer-1.safetensors",
+    "best.safetensors",
+];
+/// How many of [`CHECKPOINTS`] the SNN stage alone leaves as they are: the networks that it may start from.
+const BEFORE_FINETUNING: usize = 2;
+
+/// The files that an SNN stage alone replaces in the folder `path`.
+pub fn replaced_by_finetuning(path: &Path) -> Vec<PathBuf> {
+    CHECKPOINTS[BEFORE_FINETUNING..].iter().map(|name| path.join(name)).collect()
+}
+
+/// The files that a run from the ANN on replaces there.
+pub fn replaced(path: &Path) -> Vec<PathBuf> {
+    let files = |track| CHECKPOINTS.map(|name| track_path(path, track).join(name));
+    [files(Track::Robust), files(Track::Natural)].concat()
+}
 
 impl RunFolder {
     /// Open the folder at `path` for `recipe`, whose text is `text`.
     ///
+    /// Beginning anew removes the files `replaced` of an earlier run.
+    ///
     /// Errors: it cannot be written; on resume, it holds no run or one of another recipe.
-    pub fn open(path: &Path, text: &str, begin: Begin, start: Start) -> Result<RunFolder> {
+    pub fn open(path: &Path, text: &str, begin: Begin, replaced: &[PathBuf], start: Start) -> Result<RunFolder> {
         let (recipe, record) = (path.join("recipe.toml"), path.join("run.jsonl"));
         let (recorder, events) = match begin {
             Begin::Anew => {
                 file::folder(path)?;
-                for track in [Track::Robust, Track::Natural] {
-                    for name in CHECKPOINTS {
-                        let _ = std::fs::remove_file(track_path(path, track).join(name)); // of an earlier run, if any
-                    }
+                for file in replaced {
+                    let _ = std::fs::remove_file(file); // if it is there
                 }
                 file::write(&recipe, text.as_bytes())?;
                 (Recorder::create(&record)?, Vec::new())
@@ -76,7 +96,10 @@ impl RunFolder {
                 let earlier = std::fs::read_to_string(&recipe)
                     .map_err(|cause| fail!("--resume: {} holds no run ({cause}); start it without --resume", path.display()))?;
                 if earlier != text {
-                    return Err(usage!("--resume: the run in {} used another recipe or other settings; give the same, or another --out", path.display()));
+                    return Err(usage!(
+                        "--resume: the run in {} used another recipe or other settings; give the same, or another --out",
+                        path.display()
+                    ));
                 }
                 let events = read_events(&record)?;
                 (Recorder::append(&record)?, events)
@@ -99,11 +122,22 @@ impl RunFolder {
         track_path(&self.path, track).join(name)
     }
 
+    /// The file `name` of `track`, to be written: its folder is made. Errors: it cannot be made or takes no files.
+    pub fn place(&self, track: Track, name: &str) -> Result<PathBuf> {
+        file::folder(&track_path(&self.path, track))?;
+        Ok(self.file(track, name))
+    }
+
     /// Append an event.
     pub fn record(&mut self, event: Event) -> Result<()> {
         self.recorder.record(&event)?;
         self.events.push(event);
         Ok(())
+    }
+
+    /// Everything recorded, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
     }
 
     /// Whether an event like this was recorded.
@@ -118,13 +152,10 @@ impl RunFolder {
 
     /// Save `model` as checkpoint `name` of `track`. Errors: NaN in it, a folder that cannot be written.
     pub fn save(&self, track: Track, name: &str, model: &Model, meta: &Meta) -> Result<()> {
-        let broken = model.params().into_iter().find(|param| param.value().host().iter().any(|x| !x.is_finite()));
-        ensure!(broken.is_none(), "training turned NaN: {} is not finite", broken.map_or("", |param| &param.name));
-        let path = self.file(track, name);
-        if let Some(parent) = path.parent() {
-            file::folder(parent)?;
+        if let Some(broken) = broken(model) {
+            return Err(fail!("{broken} is not finite; the network is not saved"));
         }
-        checkpoint::save(&path, model, meta)
+        checkpoint::save(&self.place(track, name)?, model, meta)
     }
 
     /// The checkpoint `name` of `track`, where there is one.
@@ -132,6 +163,12 @@ impl RunFolder {
         let path = self.file(track, name);
         if path.exists() { checkpoint::load(&path, device).map(Some) } else { Ok(None) }
     }
+}
+
+/// The first tensor of `model` with a NaN or infinity, parameter or running statistic: no checkpoint of it could be loaded.
+pub fn broken(model: &Model) -> Option<String> {
+    let dict = checkpoint::state_dict(model);
+    dict.into_iter().find(|(_, _, values)| values.iter().any(|x| !x.is_finite())).map(|(name, ..)| name)
 }
 
 fn track_path(path: &Path, track: Track) -> PathBuf {

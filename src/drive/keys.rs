@@ -54,6 +54,11 @@ impl Table {
         Ok(Some(Table { place: format!("{} [{key}]", self.place), values }))
     }
 
+    /// Whether there is a value at `key`.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// Errors (usage) where a key is not in `known`.
     pub fn allow(&self, known: &[&str]) -> Result<()> {
         match self.values.keys().find(|key| !known.contains(&key.as_str())) {

@@ -2,15 +2,17 @@
 
 use super::convert::{calibration_batches, convert, snn_spec};
 use super::evaluate::{PassOn, Question, evaluate, infer};
-use super::folder::{Begin, RunFolder, Track, start};
+use super::folder::{Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
-use super::train::{Job, train};
+use super::seen::Seen;
+use super::step::predictions;
+use super::train::{Job, train, upload};
 use super::watch::Watch;
-use crate::attack::Attack;
+use crate::attack::{Attack, Noise, Targets, Victim};
 use crate::autodiff::Lens;
-use crate::base::{Result, ensure};
+use crate::base::{Error, Kind, Result, ensure};
 use crate::checkpoint::Meta;
-use crate::data::Dataset;
+use crate::data::{Dataset, Last};
 use crate::device::Device;
 use crate::nn::{Model, Spec};
 use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report};
@@ -51,25 +53,66 @@ pub enum Ending {
 }
 
 /// Run, and return what the report says. Checkpoints and `run.jsonl` are in the folder; the report is the caller's to write.
+///
+/// Errors: what cannot be, before the folder is touched; NaN; an interrupt, with how to go on.
 pub fn run(setup: Setup) -> Result<Report> {
     let clock = Instant::now();
-    check_data(&setup)?;
-    let begin = start(setup.recipe, setup.device, setup.version);
-    let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, begin)?;
     let tracks = [(Track::Robust, Some(setup.recipe)), (Track::Natural, setup.recipe.natural.as_deref())];
     let twins = matches!(setup.ending, Ending::Whole);
-    for (track, recipe) in tracks {
-        let Some(recipe) = recipe.filter(|_| twins || track == Track::Robust) else { continue };
-        let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
-        course.go()?;
+    let courses = || tracks.into_iter().filter_map(|(track, recipe)| Some((track, recipe.filter(|_| twins || track == Track::Robust)?)));
+    for (_, recipe) in courses() {
+        check(&setup, recipe)?;
     }
-    folder.record(Event::Finish { seconds: clock.elapsed().as_secs_f64() })?;
+    let begin = start(setup.recipe, setup.device, setup.version);
+    let replaced = if matches!(setup.ending, Ending::Snn(..)) { replaced_by_finetuning(setup.out) } else { replaced(setup.out) };
+    let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, &replaced, begin)?;
+    let earlier = if setup.begin == Begin::Resume { folder.report()?.seconds } else { 0.0 };
+    for (track, recipe) in courses() {
+        let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
+        course.go().map_err(|error| resumable(error, setup.out))?;
+    }
+    folder.record(Event::Finish { seconds: earlier + clock.elapsed().as_secs_f64() })?;
     folder.report()
 }
 
-fn check_data(setup: &Setup) -> Result<()> {
-    ensure!(!setup.data.train.is_empty() && !setup.data.test.is_empty(), "{}: zero images", setup.data.name);
+/// What would fail later, after the results of an earlier run are gone.
+fn check(setup: &Setup, recipe: &Recipe) -> Result<()> {
+    let (images, name) = (setup.data.train.len(), setup.data.name);
+    ensure!(images > 0 && !setup.data.test.is_empty(), "{name}: zero images");
+    for (stage, key) in [(&recipe.ann, "ann"), (&recipe.snn, "snn")] {
+        let batches = stage.last == Last::Keep || stage.batch <= images;
+        ensure!(batches, "{key}: {name} has {images} training images, too few for one batch of {}; lower {key}.batch", stage.batch);
+    }
+    if !matches!(setup.ending, Ending::Snn(..)) {
+        zoo::blank(setup.device, ann_spec(recipe, setup.data))?;
+    }
     Ok(())
+}
+
+fn ann_spec(recipe: &Recipe, data: &Dataset) -> Spec {
+    Spec {
+        arch: recipe.arch.clone(),
+        classes: data.train.classes,
+        input: [data.train.channels, data.train.height, data.train.width],
+        mean: data.mean.clone(),
+        std: data.std.clone(),
+        bias: recipe.bias,
+        steps: 0,
+        leak: recipe.leak,
+        reset: recipe.reset,
+        dropout: recipe.dropout,
+    }
+}
+
+/// An interrupt says how to go on.
+fn resumable(error: Error, out: &Path) -> Error {
+    match error.kind() {
+        Kind::Interrupted => Error::new(
+            Kind::Interrupted,
+            format!("{error}; go on with the same command and --resume ({} keeps what is done)", out.display()),
+        ),
+        _ => error,
+    }
 }
 
 /// One track of a run.
@@ -115,19 +158,7 @@ impl Course<'_> {
             return Ok(ann);
         }
         let data = setup.data;
-        let spec = Spec {
-            arch: recipe.arch.clone(),
-            classes: data.train.classes,
-            input: [data.train.channels, data.train.height, data.train.width],
-            mean: data.mean.clone(),
-            std: data.std.clone(),
-            bias: recipe.bias,
-            steps: 0,
-            leak: recipe.leak,
-            reset: recipe.reset,
-            dropout: recipe.dropout,
-        };
-        let model = zoo::build(setup.device, spec, recipe.seed)?;
+        let model = zoo::build(setup.device, ann_spec(recipe, data), recipe.seed)?;
         let meta = self.meta();
         let job = Job { stage: &recipe.ann, data, name: "ann", track: self.track, watch: setup.watch, meta: meta.clone() };
         let ann = train(model, &job, self.folder)?;
@@ -144,7 +175,8 @@ impl Course<'_> {
         let clock = Instant::now();
         let batches = calibration_batches(ann, setup.data, &recipe.convert, recipe.snn.augment, recipe.seed)?;
         let images: usize = batches.iter().map(|batch| batch.shape()[0]).sum();
-        let (snn, meta) = convert(ann, snn_spec(recipe, ann.spec()), &batches, &recipe.convert, &self.meta(), setup.watch)?;
+        let (snn, meta) = convert(ann, snn_spec(recipe, ann.spec()), &batches, &recipe.convert, &self.meta(), setup.watch)
+            .map_err(|error| error.within(self.track.key("calibrate")))?;
         self.phase("calibrate", clock, images)?;
         self.folder.save(self.track, "converted.safetensors", &snn, &meta)?;
         Ok((snn, meta))
@@ -164,9 +196,10 @@ impl Course<'_> {
     }
 
     /// A finished network under its own name and as the run's best (without held-out images the last is the best).
+    /// Its own name comes last: where that is, a resumed run takes everything as done.
     fn keep(&self, name: &str, model: &Model, meta: &Meta) -> Result<()> {
-        self.folder.save(self.track, name, model, meta)?;
-        self.folder.save(self.track, "best.safetensors", model, meta)
+        self.folder.save(self.track, "best.safetensors", model, meta)?;
+        self.folder.save(self.track, name, model, meta)
     }
 
     fn phase(&mut self, name: &str, clock: Instant, images: usize) -> Result<()> {
@@ -181,7 +214,7 @@ impl Course<'_> {
         let clean_key = self.track.key(&format!("{network}.clean"));
         if !self.known(&clean_key) {
             let clock = Instant::now();
-            let (clean, activity, _) = infer(model, test, all)?;
+            let (clean, activity) = infer(model, test, all).map_err(|error| error.within(&clean_key))?;
             self.setup.watch.begin("", 0);
             self.setup.watch.end(&format!("{clean_key}: {clean:.1} % of {all} images"));
             if network == "snn" {
@@ -204,7 +237,8 @@ impl Course<'_> {
             }
             let count = trial.images.unwrap_or(all).min(all);
             let clock = Instant::now();
-            let answer = evaluate(model, &self.question(trial, count, self.recipe.eval.eps), self.setup.watch)?;
+            let answer = evaluate(model, &self.question(trial, count, self.recipe.eval.eps), self.setup.watch)
+                .map_err(|error| error.within(&key))?;
             self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
             if trial.members == Members::Ensemble {
                 for (lens, accuracy) in &answer.members {
@@ -246,7 +280,8 @@ impl Course<'_> {
         let mut points = Vec::new();
         for &eps in &eval.curve {
             let attack = if eps == 0.0 { Attack::Identity } else { trial.attack };
-            let answer = evaluate(snn, &self.question(&Trial { attack, ..trial }, count, eps), self.setup.watch)?;
+            let answer = evaluate(snn, &self.question(&Trial { attack, ..trial }, count, eps), self.setup.watch)
+                .map_err(|error| error.within(self.track.key("curve")))?;
             points.push([eps, answer.robust]);
         }
         self.folder.record(Event::Curve(Curve {
@@ -262,16 +297,21 @@ impl Course<'_> {
     fn gallery(&mut self, snn: &Model) -> Result<()> {
         const SHOWN: usize = 8;
         let (data, name) = (self.setup.data, self.track.name());
-        let shown = self.folder.has(|event| matches!(event, Event::Gallery(gallery) if gallery.items.iter().any(|item| item.track == name)));
+        let shown =
+            self.folder.has(|event| matches!(event, Event::Gallery(gallery) if gallery.items.iter().any(|item| item.track == name)));
         if shown || ![1, 3].contains(&data.test.channels) {
             return Ok(());
         }
-        let trial = Trial { attack: Attack::Pgd { iterations: 20 }, members: Members::One, images: None };
-        let answer = evaluate(snn, &self.question(&trial, SHOWN, self.recipe.eval.eps), &super::Silent)?;
-        let pixels: Vec<u8> = answer.adversarial.iter().map(|x| (x * 255.0).round() as u8).collect();
-        let attacked = crate::data::Images { pixels, ..data.test.slice(0..SHOWN) };
-        let (_, _, before) = infer(snn, &data.test, SHOWN)?;
-        let (_, _, after) = infer(snn, &attacked, SHOWN)?;
+        let batch = data.test.batch(0..SHOWN.min(data.test.len()))?;
+        let (images, labels) = upload(snn, &batch);
+        let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
+        let (victim, eps) = (Seen { model: snn }, (self.recipe.eval.eps / 255.0) as f32);
+        let attack = Attack::Pgd { iterations: 20 };
+        let adversarial = attack.perturb(&victim, &targets, Lens::default(), eps, &Noise::new(self.recipe.seed, 0))?;
+        let predict = |images| Ok(predictions(&victim.logits(images, Lens::default())?));
+        let (before, after): (Vec<usize>, Vec<usize>) = (predict(&images)?, predict(&adversarial)?);
+        let pixels: Vec<u8> = adversarial.host().iter().map(|x| (x * 255.0).round() as u8).collect();
+        let attacked = crate::data::Images { pixels, ..data.test.slice(0..batch.len()) };
         let class = |k: usize| data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
         let items = (0..attacked.len()).map(|i| {
             let label = usize::from(data.test.labels[i]);

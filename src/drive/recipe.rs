@@ -66,9 +66,28 @@ impl FromStr for Defense {
     type Err = crate::base::Error;
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found.map(|(_, defense)| *defense).ok_or_else(|| usage!("defense {text}: no such defense{}", suggest(text, Self::ALL.map(|(name, _)| name))))
+        found
+            .map(|(_, defense)| *defense)
+            .ok_or_else(|| usage!("defense {text}: no such defense{}", suggest(text, Self::ALL.map(|(name, _)| name))))
     }
 }
+
+/// What the tables [ann] and [snn] hold.
+const STAGE_KEYS: [&str; 13] = [
+    "defense",
+    "epochs",
+    "batch",
+    "lr",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "eps",
+    "alpha",
+    "attack_steps",
+    "lambda",
+    "augment",
+    "last_batch",
+];
 
 /// A training stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,7 +226,12 @@ impl Recipe {
     }
 
     fn read(name: &str, root: &Table) -> Result<Recipe> {
-        root.allow(&["arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "about", "ann", "convert", "snn", "eval", "natural"])?;
+        if let Some(key) = STAGE_KEYS.into_iter().find(|&key| key != "augment" && root.has(key)) {
+            return Err(usage!("{name}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
+        }
+        root.allow(&[
+            "arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "about", "ann", "convert", "snn", "eval", "natural",
+        ])?;
         let augment = root.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
         let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
         convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
@@ -241,8 +265,7 @@ impl Recipe {
     }
 
     fn read_stage(table: &Table, augment: Option<Augment>, kind: StageKind) -> Result<Stage> {
-        let common = ["defense", "epochs", "batch", "lr", "momentum", "weight_decay", "schedule", "eps", "alpha", "attack_steps", "lambda", "augment", "last_batch"];
-        let mut keys = common.to_vec();
+        let mut keys = STAGE_KEYS.to_vec();
         if kind == StageKind::Snn {
             keys.push("steps");
         }

@@ -51,7 +51,9 @@ impl Place {
 /// Forward, attack and gradients of one batch. The model's running statistics move; its parameters do not.
 pub fn step(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Outcome> {
     match stage.defense {
-        Defense::Natural => alone(model, targets.images, targets, place).map(|(outcome, correct)| Outcome { clean: Some(correct), ..outcome }),
+        Defense::Natural => {
+            alone(model, targets.images, targets, place).map(|(outcome, correct)| Outcome { clean: Some(correct), ..outcome })
+        }
         Defense::At => {
             let adversarial = inner(model, stage, targets, place)?;
             let (outcome, correct) = alone(model, &adversarial, targets, place)?;
@@ -92,12 +94,7 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -
     };
     let mut gradients = model.backward_consuming(adv_trace, &dadv, credit(), Want::Params)?;
     gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?);
-    Ok(Outcome {
-        loss: value,
-        clean: Some(correct(&clean, targets.labels)),
-        adversarial: Some(correct(&adv, targets.labels)),
-        gradients,
-    })
+    Ok(Outcome { loss: value, clean: Some(correct(&clean, targets.labels)), adversarial: Some(correct(&adv, targets.labels)), gradients })
 }
 
 /// The inner attack, on the model in eval mode.

@@ -1,13 +1,13 @@
 //! The training loop of either stage.
 
-use super::folder::{RunFolder, Track};
+use super::folder::{RunFolder, Track, broken};
 use super::recipe::Stage;
 use super::step::{Place, step};
 use super::watch::{self, Watch};
 use crate::attack::Targets;
-use crate::base::{Kind, Result, fail};
+use crate::base::{Error, Kind, Result, fail};
 use crate::checkpoint::{self, Meta, TensorFile};
-use crate::data::{Batch, Dataset, Loader, Order, Plan};
+use crate::data::{Batch, Dataset, Last, Loader, Order, Plan};
 use crate::nn::Model;
 use crate::optim::Sgd;
 use crate::record::{Epoch, Event, Phase};
@@ -32,7 +32,12 @@ pub struct Job<'a> {
 
 /// The checkpoint of the last whole epoch.
 const LAST: &str = "last.safetensors";
-const OPTIMIZER: &str = "last.optimizer.safetensors";
+
+/// The optimiser beside the checkpoint of `epoch` epochs. Two files take turns and the checkpoint is written last, so
+/// whenever a run is killed, the checkpoint finds its own.
+fn optimizer_of(epoch: usize) -> &'static str {
+    ["last.optimizer-0.safetensors", "last.optimizer-1.safetensors"][epoch % 2]
+}
 
 /// A batch on the device.
 pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
@@ -53,38 +58,62 @@ pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Mode
         && (last.spec().steps > 0) == (job.name == "snn")
     {
         (model, first) = (last, meta.epoch);
-        optimizer.restore(&model, &TensorFile::open(&folder.file(job.track, OPTIMIZER))?)?;
+        let path = folder.file(job.track, optimizer_of(first));
+        optimizer.restore(&model, &TensorFile::open(&path)?).map_err(|error| error.within(path.display()))?;
     }
     let clock = Instant::now();
-    let mut seen = 0;
     for epoch in first..stage.epochs {
-        let before = folder.has(|event| matches!(event, Event::Epoch(e) if e.stage == job.name && e.track == job.track.name()));
-        let images = train_epoch(&mut model, &mut optimizer, job, epoch, folder).map_err(|error| match error.kind() {
-            Kind::Interrupted => fail_resumable(job, epoch, folder),
-            _ if before => error.within(format!("{phase}; the last good network is {}", folder.file(job.track, LAST).display())),
+        let kept = folder.file(job.track, LAST);
+        let failed = |error: Error| match error.kind() {
+            Kind::Interrupted => interrupted(job, epoch),
+            _ if kept.exists() => fail!("{phase}: {error}; the last good network is {}", kept.display()),
             _ => error.within(&phase),
-        })?;
-        seen += images;
-        let meta = Meta { epoch: epoch + 1, ..job.meta.clone() };
-        folder.save(job.track, LAST, &model, &meta)?;
-        optimizer.save(&model, &folder.file(job.track, OPTIMIZER))?;
+        };
+        let record = train_epoch(&mut model, &mut optimizer, job, epoch).map_err(failed)?;
+        if let Some(name) = broken(&model) {
+            return Err(failed(fail!("training turned NaN: {name} is not finite after the last step of epoch {}; lower lr", epoch + 1)));
+        }
+        folder.record(Event::Epoch(record))?;
+        optimizer.save(&model, &folder.place(job.track, optimizer_of(epoch + 1))?)?;
+        folder.save(job.track, LAST, &model, &Meta { epoch: epoch + 1, ..job.meta.clone() })?;
     }
-    let seconds = clock.elapsed().as_secs_f64();
-    if seen > 0 {
-        folder.record(Event::Phase(Phase { name: phase, seconds, images_per_s: seen as f64 / seconds }))?;
+    if first < stage.epochs || !folder.has(|event| matches!(event, Event::Phase(known) if known.name == phase)) {
+        let seconds = earlier_seconds(job, first, folder) + clock.elapsed().as_secs_f64();
+        folder.record(Event::Phase(Phase { name: phase, seconds, images_per_s: (images_of(job) * stage.epochs) as f64 / seconds }))?;
     }
     Ok(model)
 }
 
-fn fail_resumable(job: &Job, epoch: usize, folder: &RunFolder) -> crate::base::Error {
-    let kept = if epoch == 0 { "no epoch of it is complete".to_string() } else { format!("{epoch} epochs are saved") };
-    crate::base::Error::new(
-        Kind::Interrupted,
-        format!("interrupted in epoch {} of {} of the {} stage ({kept}); go on with the same command and --resume --out {}", epoch + 1, job.stage.epochs, job.name, folder.path().display()),
-    )
+/// Images of an epoch.
+fn images_of(job: &Job) -> usize {
+    let (images, batch) = (job.data.train.len(), job.stage.batch);
+    if job.stage.last == Last::Drop { images / batch * batch } else { images }
 }
 
-fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize, folder: &mut RunFolder) -> Result<usize> {
+/// Seconds of the epochs before `first`, as the record has them: those of an earlier, interrupted run.
+fn earlier_seconds(job: &Job, first: usize, folder: &RunFolder) -> f64 {
+    let rate = |epoch: usize| {
+        let of_this = |event: &Event| match event {
+            Event::Epoch(e) if (e.epoch, &e.stage[..], &e.track[..]) == (epoch, job.name, job.track.name()) => Some(e.images_per_s),
+            _ => None,
+        };
+        folder.events().iter().rev().find_map(of_this)
+    };
+    (0..first).filter_map(rate).filter(|rate| rate.is_normal()).map(|rate| images_of(job) as f64 / rate).sum()
+}
+
+fn interrupted(job: &Job, epoch: usize) -> Error {
+    let kept = match epoch {
+        0 => "no epoch of it is complete".to_string(),
+        1 => "1 epoch is saved".to_string(),
+        _ => format!("{epoch} epochs are saved"),
+    };
+    let (epochs, stage) = (job.stage.epochs, job.track.key(job.name));
+    Error::new(Kind::Interrupted, format!("interrupted in epoch {} of {epochs} of the {stage} stage ({kept})", epoch + 1))
+}
+
+/// One epoch, and what is to be recorded of it.
+fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) -> Result<Epoch> {
     let stage = job.stage;
     let seed = job.meta.seed;
     let plan = Plan {
@@ -98,7 +127,7 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize, 
     };
     let loader = Loader::new(job.data.train.clone(), plan)?;
     let rate = stage.schedule.rate(stage.lr, epoch, stage.epochs);
-    let title = format!("{} {} {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
+    let title = format!("{} ({}), epoch {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
     job.watch.begin(&title, (loader.len() * stage.batch).min(job.data.train.len()) as u64);
     let clock = Instant::now();
     let (mut images, mut loss, mut clean, mut adversarial) = (0, 0.0, None, None);
@@ -110,9 +139,23 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize, 
         let outcome = step(model, stage, &targets, place)?;
         if !outcome.loss.is_finite() {
             job.watch.end("");
-            return Err(fail!("training turned NaN: loss {} at step {} of epoch {} (lr {rate}); lower lr", outcome.loss, index + 1, epoch + 1));
+            return Err(fail!(
+                "training turned NaN: loss {} at step {} of epoch {} (lr {rate}); lower lr",
+                outcome.loss,
+                index + 1,
+                epoch + 1
+            ));
         }
         optimizer.step(model, &outcome.gradients, rate as f32)?;
+        // A neuron hides NaN (it does not fire), so a finite loss proves nothing about the weights.
+        if let Some(name) = model.broken() {
+            job.watch.end("");
+            return Err(fail!(
+                "training turned NaN: {name} is not finite at step {} of epoch {} (lr {rate}); lower lr",
+                index + 1,
+                epoch + 1
+            ));
+        }
         images += batch.len();
         loss += outcome.loss * batch.len() as f64;
         clean = tally(clean, outcome.clean);
@@ -125,7 +168,7 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize, 
     let shown = |what: &str, count| percent(count).map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
     let rest = format!("{}{}", shown("clean", clean), shown("adversarial", adversarial));
     job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", loss / images as f64, images as f64 / seconds));
-    folder.record(Event::Epoch(Epoch {
+    Ok(Epoch {
         track: job.track.name().into(),
         stage: job.name.into(),
         epoch,
@@ -135,8 +178,7 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize, 
         lr: rate,
         images_per_s: images as f64 / seconds,
         thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
-    }))?;
-    Ok(images)
+    })
 }
 
 fn tally(total: Option<usize>, more: Option<usize>) -> Option<usize> {
@@ -161,7 +203,7 @@ impl Sgd {
                 Some(shape) if shape == param.value().shape().extents() => {
                     Some(Tensor::from_slice(model.device(), param.value().shape(), &file.floats(&param.name)?))
                 }
-                Some(_) => return Err(fail!("{OPTIMIZER} belongs to another network; start without --resume")),
+                Some(_) => return Err(fail!("{} belongs to another network; start without --resume", param.name)),
             };
         }
         Ok(())

@@ -112,6 +112,12 @@ impl Model {
         self.layers.iter_mut().flat_map(Layer::params_mut).collect()
     }
 
+    /// The first parameter with a NaN or infinity in it.
+    pub fn broken(&self) -> Option<&str> {
+        let finite = |param: &&Param| param.value().host().iter().all(|x| x.is_finite());
+        self.params().into_iter().find(|param| !finite(param)).map(|param| param.name.as_str())
+    }
+
     /// The thresholds, input to output.
     pub fn thresholds(&self) -> Vec<f32> {
         self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().host()[0]).collect()

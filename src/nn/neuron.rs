@@ -65,7 +65,15 @@ impl Neuron {
         Ok((Signal { data, frames: after }, saved))
     }
 
-    pub(super) fn backward(&self, saved: &Saved, pass: &Pass, dz: Grad, credit: Credit, want: Want, gradients: &mut Gradients) -> Result<Grad> {
+    pub(super) fn backward(
+        &self,
+        saved: &Saved,
+        pass: &Pass,
+        dz: Grad,
+        credit: Credit,
+        want: Want,
+        gradients: &mut Gradients,
+    ) -> Result<Grad> {
         let Saved::Neuron { y: Some(y), affine, moments, .. } = saved else {
             return Err(fail!("{}: the trace keeps no current; a backward needs Keep::ForInput or Keep::All", self.v_th.name));
         };
@@ -78,7 +86,8 @@ impl Neuron {
         let dx = match pass.fire {
             Fire::Relu => relu::backward(y, affine, upstream, down)?,
             Fire::Spike { steps } => {
-                let lif::Gradients { dx, dv_th } = lif::backward(y, affine, self.v_th.value(), self.dynamics(steps), upstream, credit, down)?;
+                let lif::Gradients { dx, dv_th } =
+                    lif::backward(y, affine, self.v_th.value(), self.dynamics(steps), upstream, credit, down)?;
                 if want.params() && matches!(credit, Credit::Bptt(_)) {
                     gradients.params[self.v_th.slot] = Some(dv_th);
                 }

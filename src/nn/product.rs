@@ -23,7 +23,8 @@ pub struct Product {
 impl Product {
     pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
         let bias = self.bias.as_ref().map(Param::value);
-        let y = conv::forward(&x.data, &self.weight.weight, bias, self.stride, self.pad).map_err(|error| error.within(&self.weight.name))?;
+        let y =
+            conv::forward(&x.data, &self.weight.weight, bias, self.stride, self.pad).map_err(|error| error.within(&self.weight.name))?;
         let shape = x.data.shape();
         let saved = Saved::Product { x: (pass.keep == Keep::All).then_some(x.data), shape, frames: x.frames };
         Ok((Signal { data: Data::Real(y), frames: x.frames }, saved))

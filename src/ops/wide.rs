@@ -401,7 +401,8 @@ pub(crate) mod x86 {
         }
         #[inline(always)]
         fn or_bit(bits: Self::Bits, mask: Self::Mask, bit: u32) -> Self::Bits {
-            let one = |bits, mask| unsafe { _mm256_or_si256(bits, _mm256_and_si256(_mm256_castps_si256(mask), _mm256_set1_epi32(bit as i32))) };
+            let one =
+                |bits, mask| unsafe { _mm256_or_si256(bits, _mm256_and_si256(_mm256_castps_si256(mask), _mm256_set1_epi32(bit as i32))) };
             (one(bits.0, mask.0), one(bits.1, mask.1))
         }
         #[inline(always)]

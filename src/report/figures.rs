@@ -56,7 +56,11 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
     let mut accuracy = panel("Training accuracy, %", &legend, FULL, &HUNDRED, &[clean, under_attack]);
     let final_of = |track: &str| report.epochs.iter().rev().find(|e| e.track == track);
     let told: Vec<String> = (TRACKS.iter())
-        .filter_map(|(track, _)| final_of(track).map(|e| format!("{track}{}{}", e.train_acc.map(|acc| format!(" {} clean", percent(acc))).unwrap_or_default(), attacked_words(e))))
+        .filter_map(|(track, _)| {
+            final_of(track).map(|e| {
+                format!("{track}{}{}", e.train_acc.map(|acc| format!(" {} clean", percent(acc))).unwrap_or_default(), attacked_words(e))
+            })
+        })
         .collect();
     accuracy.alt = format!("Line chart of training accuracy over {all} epochs. At the end: {}.", told.join("; "));
     if !attacked {
@@ -148,7 +152,7 @@ pub(super) fn ensembles(report: &Report) -> Vec<Scene> {
 
 fn ensemble_panel(report: &Report, key: &str) -> Scene {
     const ROW: f32 = 26.0;
-    const FROM: f32 = 76.0;
+    const FROM: f32 = 96.0; // room for "RECT γ=0.25" in a reader's widest font
     const TO: f32 = WIDTH - 40.0;
     let natural = format!("natural.{key}");
     let lists: Vec<_> = [(key, TRACKS[0]), (&natural, TRACKS[1])]

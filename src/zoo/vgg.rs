@@ -50,8 +50,40 @@ pub fn plan(arch: &str) -> Result<Option<Plan>> {
     Ok(Some(Plan { features: features.collect::<Result<_>>()?, hidden: hidden.collect::<Result<_>>()?, head }))
 }
 
-/// The layers of `plan` for `spec`, parameters zero. Errors (usage): more pools than the image can halve.
+/// More parameters than this (1 GiB of them) are a slip of the hand.
+const MOST_PARAMETERS: usize = 1 << 28;
+
+/// Errors (usage) where `plan` has more parameters than memory should be asked for.
+fn check_size(plan: &Plan, spec: &Spec) -> Result<()> {
+    let [mut channels, mut height, mut width] = spec.input;
+    let mut count: usize = 0;
+    for stage in &plan.features {
+        match *stage {
+            Stage::Conv(out) => {
+                count = count.saturating_add(out.saturating_mul(9 * channels));
+                channels = out;
+            }
+            Stage::Pool => (height, width) = (height / 2, width / 2),
+        }
+    }
+    let mut inputs = if plan.head == Head::GlobalPool { channels } else { channels.saturating_mul(height * width) };
+    for &out in plan.hidden.iter().chain([&spec.classes]) {
+        count = count.saturating_add(inputs.saturating_mul(out));
+        inputs = out;
+    }
+    if count > MOST_PARAMETERS {
+        let [channels, height, width] = spec.input;
+        return Err(usage!(
+            "arch {}: {count} weights for images of {channels}x{height}x{width}, at most {MOST_PARAMETERS}; use smaller ones",
+            spec.arch
+        ));
+    }
+    Ok(())
+}
+
+/// The layers of `plan` for `spec`, parameters zero. Errors (usage): more pools than the image can halve, a size beyond reason.
 pub fn layers(device: &Device, plan: &Plan, spec: &Spec) -> Result<Vec<Layer>> {
+    check_size(plan, spec)?;
     let [mut channels, mut height, mut width] = spec.input;
     let mut maker = Maker { device, spec, layers: Vec::new(), index: 0, part: "features" };
     for stage in &plan.features {

@@ -73,7 +73,12 @@ fn backward_input_by_scatter(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
     let rows = g.images * g.out_height * g.out_width * g.frames;
     let mut planes = Tensor::unspecified(dy.device(), [patch, rows]);
     let sink = StorePlanes { out: Disjoint::new(planes.host_mut()), rows };
-    let point = Geometry { in_height: geometry.out_height, in_width: geometry.out_width, in_channels: geometry.out_channels, ..geometry.pointwise() };
+    let point = Geometry {
+        in_height: geometry.out_height,
+        in_width: geometry.out_width,
+        in_channels: geometry.out_channels,
+        ..geometry.pointwise()
+    };
     multiply(cpu, &Patches::of(&point, &Data::Real(dy.clone())), panels, &sink);
 
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());

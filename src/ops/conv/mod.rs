@@ -52,7 +52,12 @@ impl Geometry {
         ensure!(weight.rank() == 4, "conv: the weight wants shape C_out x kh x kw x C_in, got {weight}");
         ensure!(weight[3] == input[4], "conv: weight wants {} input channels, signal has {}", weight[3], input[4]);
         ensure!(stride > 0, "conv: stride 0; use 1 or more");
-        ensure!(pad < weight[1].max(1) && pad < weight[2].max(1), "conv: padding {pad} wants a kernel larger than {}x{}", weight[1], weight[2]);
+        ensure!(
+            pad < weight[1].max(1) && pad < weight[2].max(1),
+            "conv: padding {pad} wants a kernel larger than {}x{}",
+            weight[1],
+            weight[2]
+        );
         let (height, width) = (input[1] + 2 * pad, input[2] + 2 * pad);
         ensure!(
             weight[1] >= 1 && weight[2] >= 1 && weight[1] <= height && weight[2] <= width,
@@ -151,7 +156,12 @@ struct Extents {
 pub fn forward(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<Tensor> {
     let geometry = Geometry::new(x.shape(), weight.value().shape(), stride, pad)?;
     if let Some(bias) = bias {
-        ensure!(bias.shape().count() == weight.value().shape()[0], "conv: bias wants {} numbers, got {}", geometry.out_channels, bias.shape());
+        ensure!(
+            bias.shape().count() == weight.value().shape()[0],
+            "conv: bias wants {} numbers, got {}",
+            geometry.out_channels,
+            bias.shape()
+        );
     }
     match x.device() {
         Device::Cpu(cpu) => Ok(cpu::forward(cpu, &geometry, x, weight, bias)),

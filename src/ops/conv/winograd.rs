@@ -137,16 +137,13 @@ wide! {
             let corner = at / block.tiles[1] * OUT * line + at % block.tiles[1] * OUT * frames * inputs;
             for frame in 0..frames {
                 for c in lanes(inputs) {
-                    let mut d = [[V::splat(0.0); IN]; IN];
-                    for i in 0..IN {
-                        let row: [V; IN] = std::array::from_fn(|j| {
+                    let d: [[V; IN]; IN] = std::array::from_fn(|i| {
+                        bt(std::array::from_fn(|j| {
                             let from = corner + i * line + (j * frames + frame) * inputs;
                             V::load(&image[from + c.start..from + c.end])
-                        });
-                        d[i] = bt(row);
-                    }
-                    for j in 0..IN {
-                        let column = bt(std::array::from_fn(|i| d[i][j]));
+                        }))
+                    });
+                    for (j, column) in (0..IN).map(|j| bt(std::array::from_fn(|i| d[i][j]))).enumerate() {
                         for (i, value) in column.into_iter().enumerate() {
                             let to = (i * IN + j) * stride + (index * frames + frame) * inputs;
                             value.store(&mut points[to + c.start..to + c.end]);
@@ -167,18 +164,18 @@ wide! {
             for frame in 0..frames {
                 let row = index * frames + frame;
                 for c in lanes(columns.len()) {
-                    let mut m = [[V::splat(0.0); OUT]; IN];
-                    for i in 0..IN {
-                        let row: [V; IN] =
-                            std::array::from_fn(|j| V::load(&products[(i * IN + j) * chunks + row / TILE_ROWS][row % TILE_ROWS][c.start..c.end]));
-                        m[i] = at_rows(row);
-                    }
+                    let m: [[V; OUT]; IN] = std::array::from_fn(|i| {
+                        at_rows(std::array::from_fn(|j| {
+                            let product = &products[(i * IN + j) * chunks + row / TILE_ROWS];
+                            V::load(&product[row % TILE_ROWS][c.start..c.end])
+                        }))
+                    });
                     let bias = match block.bias {
                         Some(bias) => V::load(&bias[columns.start + c.start..columns.start + c.end]),
                         None => V::splat(0.0),
                     };
-                    for j in 0..OUT.min(block.width - left) {
-                        let column = at_rows(std::array::from_fn(|i| m[i][j]));
+                    let inside = 0..OUT.min(block.width - left);
+                    for (j, column) in inside.map(|j| at_rows(std::array::from_fn(|i| m[i][j]))).enumerate() {
                         for (i, value) in column.into_iter().enumerate().take(block.height.saturating_sub(top)) {
                             let to = (((top + i) * block.width + left + j) * frames + frame) * outputs + columns.start;
                             value.add(bias).store(&mut out[to + c.start..to + c.end]);

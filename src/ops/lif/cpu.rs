@@ -1,7 +1,7 @@
 //! The neuron on the CPU: a pixel at a time, sixteen channels at a time, all steps in registers or first-level cache.
 
-use super::surrogate::{Slope, WithSlope};
 use super::route::Route;
+use super::surrogate::{Slope, WithSlope};
 use super::{Credit, Down, Dynamics, Reset, Upstream};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::norm::Affine;

@@ -10,7 +10,12 @@ use crate::tensor::Tensor;
 const STRIP: usize = 512;
 
 /// Per channel (Σ a, Σ b) of what `add` makes of each strip of rows.
-fn sums(cpu: &Cpu, rows: usize, channels: usize, add: impl Fn(std::ops::Range<usize>, &mut [f64], &mut [f64]) + Sync + Send) -> Vec<(f64, f64)> {
+fn sums(
+    cpu: &Cpu,
+    rows: usize,
+    channels: usize,
+    add: impl Fn(std::ops::Range<usize>, &mut [f64], &mut [f64]) + Sync + Send,
+) -> Vec<(f64, f64)> {
     let partial = cpu.map(rows.div_ceil(STRIP), |strip| {
         let (mut a, mut b) = (vec![0.0; channels], vec![0.0; channels]);
         add(strip * STRIP * channels..((strip + 1) * STRIP).min(rows) * channels, &mut a, &mut b);
@@ -107,8 +112,11 @@ pub fn backward(cpu: &Cpu, dx: &Tensor, y: &Tensor, moments: &Moments, weight: &
     let n = rows as f64;
     let share = if moving == Moving::Batch { 1.0 / n } else { 0.0 };
     let offset: Vec<f32> = total.iter().zip(&scale).map(|((sum, _), &s)| (sum * share * f64::from(s)) as f32).collect();
-    let slope: Vec<f32> =
-        total.iter().zip(scale.iter().zip(&inverse)).map(|((_, product), (&s, &i))| (product * share * f64::from(s) * f64::from(i)) as f32).collect();
+    let slope: Vec<f32> = total
+        .iter()
+        .zip(scale.iter().zip(&inverse))
+        .map(|((_, product), (&s, &i))| (product * share * f64::from(s) * f64::from(i)) as f32)
+        .collect();
     let mut dy = Tensor::unspecified(y.device(), y.shape());
     let out = Disjoint::new(dy.host_mut());
     cpu.pieces(y.shape().count(), STRIP * channels, |range| {
@@ -157,7 +165,8 @@ wide! {
 
 pub fn running(mean: &Tensor, variance: &Tensor, batch: &Moments, unbiased: f32) -> (Tensor, Tensor) {
     let blend = |old: &Tensor, new: &Tensor, factor: f32| {
-        let values: Vec<f32> = old.host().iter().zip(new.host()).map(|(old, new)| (1.0 - MOMENTUM) * old + MOMENTUM * factor * new).collect();
+        let values: Vec<f32> =
+            old.host().iter().zip(new.host()).map(|(old, new)| (1.0 - MOMENTUM) * old + MOMENTUM * factor * new).collect();
         Tensor::from_slice(old.device(), old.shape(), &values)
     };
     (blend(mean, &batch.mean, 1.0), blend(variance, &batch.variance, unbiased))

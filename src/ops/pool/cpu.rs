@@ -26,7 +26,11 @@ fn nibbles(code: u8) -> u32 {
 }
 
 /// out[n,h,w,…] = pool of the four elements of x under it.
-fn pool_rows<A: Pod + Default + Send + Sync, B: Pod + Default + Send>(cpu: &Cpu, x: &Array<A>, pool: impl Fn([A; 4]) -> B + Sync + Send) -> Array<B> {
+fn pool_rows<A: Pod + Default + Send + Sync, B: Pod + Default + Send>(
+    cpu: &Cpu,
+    x: &Array<A>,
+    pool: impl Fn([A; 4]) -> B + Sync + Send,
+) -> Array<B> {
     let shape = x.shape();
     let (height, width, inner) = (shape[1] / 2, shape[2] / 2, shape[3] * shape[4]);
     let mut y = Array::unspecified(x.device(), [shape[0], height, width, shape[3], shape[4]]);
@@ -127,7 +131,12 @@ pub fn numbers(cpu: &Cpu, x: &Data) -> Tensor {
     }
 }
 
-fn decode<A: Pod + Default + Send + Sync>(cpu: &Cpu, codes: &Array<A>, steps: usize, value: impl Fn(A, usize) -> f32 + Sync + Send) -> Tensor {
+fn decode<A: Pod + Default + Send + Sync>(
+    cpu: &Cpu,
+    codes: &Array<A>,
+    steps: usize,
+    value: impl Fn(A, usize) -> f32 + Sync + Send,
+) -> Tensor {
     let shape = codes.shape();
     let (channels, stride) = (shape[4], planes(steps) * shape[4]);
     let mut x = Tensor::unspecified(codes.device(), [shape[0], shape[1], shape[2], steps, channels]);

@@ -126,14 +126,30 @@ pub fn multiply(cpu: &Cpu, rows: &impl Rows, panels: &Panels, sink: &impl Sink) 
 }
 
 /// One tile by itself: `tile[i][j] = Σ_k row_i[k] · weights[k][j]` for 1 to 8 rows, `weights` `[K][32]`.
-pub fn tile(isa: Isa, numbers: &[f32], starts: &[usize], runs: &Segments, weights: &[f32], width: usize, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+pub fn tile(
+    isa: Isa,
+    numbers: &[f32],
+    starts: &[usize],
+    runs: &Segments,
+    weights: &[f32],
+    width: usize,
+    tile: &mut [[f32; PANEL]; TILE_ROWS],
+) {
     runs.0.iter().for_each(|(runs, _)| check(numbers, starts, runs));
     assert!(starts.len() <= TILE_ROWS && weights.len() >= PANEL * runs.0.iter().map(|(_, len)| len).sum::<usize>());
     unchecked_tile(isa, numbers, starts, runs, weights, width, tile);
 }
 
 /// A tile whose rows `check` has seen, its segments one after the other.
-fn unchecked_tile(isa: Isa, numbers: &[f32], starts: &[usize], runs: &Segments, weights: &[f32], width: usize, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+fn unchecked_tile(
+    isa: Isa,
+    numbers: &[f32],
+    starts: &[usize],
+    runs: &Segments,
+    weights: &[f32],
+    width: usize,
+    tile: &mut [[f32; PANEL]; TILE_ROWS],
+) {
     let (mut weights, mut onto) = (weights, Onto::Nothing);
     for (runs, len) in &runs.0 {
         tile_product(isa, numbers, starts, runs, weights, width, onto, tile);

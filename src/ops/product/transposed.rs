@@ -158,7 +158,13 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn block512<const D: usize, const V: usize>(left: *const f32, starts: &[usize], right: *const f32, stride: usize, out: *mut f32) {
+    unsafe fn block512<const D: usize, const V: usize>(
+        left: *const f32,
+        starts: &[usize],
+        right: *const f32,
+        stride: usize,
+        out: *mut f32,
+    ) {
         // SAFETY: as in `update512`.
         unsafe {
             // A block's sum is its own chain, added to the others' at the end: that keeps rounding small.
@@ -196,7 +202,8 @@ mod x86 {
             while i < run.len {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let (left, right, out) = (numbers.as_ptr().add(run.offset + i), right.as_ptr().add(column), out.as_mut_ptr().add(i * PANEL + column));
+                    let (left, right, out) =
+                        (numbers.as_ptr().add(run.offset + i), right.as_ptr().add(column), out.as_mut_ptr().add(i * PANEL + column));
                     if i + 4 <= run.len {
                         block256::<4>(left, starts, right, stride, out);
                         i += 4;

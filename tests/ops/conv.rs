@@ -1,0 +1,210 @@
+//! Convolution and linear layers: forward and the three gradients.
+
+use super::common::*;
+use caltrop::base::Shape;
+use caltrop::ops::conv;
+use caltrop::ops::product::Weight;
+use naive::{Conv, time_inward, time_outward};
+
+/// A convolution of F frames.
+pub struct Case {
+    pub name: &'static str,
+    pub frames: usize,
+    pub conv: Conv,
+    pub form: Form,
+}
+
+/// A name, [N, H, W], [C_in, C_out], and [kernel, stride, pad].
+const fn case(name: &'static str, form: Form, frames: usize, [n, h, w]: [usize; 3], [c_in, c_out]: [usize; 2], ksp: [usize; 3]) -> Case {
+    let [k, s, pad] = ksp;
+    Case { name, frames, conv: Conv { n, h, w, c_in, c_out, kernel: (k, k), stride: s, pad }, form }
+}
+
+pub const CASES: [Case; 22] = [
+    case("one number", Form::Real, 1, [1, 1, 1], [1, 1], [1, 1, 0]),
+    case("one pixel under 3x3", Form::Real, 1, [1, 1, 1], [1, 1], [3, 1, 1]),
+    case("an image's first layer", Form::Real, 1, [3, 9, 11], [3, 17], [3, 1, 1]),
+    case("grey image", Form::Real, 1, [2, 7, 5], [1, 31], [3, 1, 1]),
+    case("pad 0", Form::Real, 1, [2, 5, 6], [7, 33], [3, 1, 0]),
+    case("pad 2", Form::Real, 3, [1, 4, 3], [5, 7], [3, 1, 2]),
+    case("pad 2, stride 2", Form::Quarters, 1, [2, 3, 6], [4, 5], [3, 2, 2]),
+    case("stride 2", Form::Real, 3, [2, 7, 9], [17, 31], [3, 2, 1]),
+    case("stride 2, even image", Form::Real, 1, [2, 8, 6], [33, 7], [3, 2, 1]),
+    case("a shortcut: 1x1, stride 2", Form::Real, 8, [2, 7, 8], [17, 33], [1, 2, 0]),
+    case("stride 3 skips pixels", Form::Real, 1, [1, 10, 8], [12, 5], [2, 3, 0]),
+    case("wide", Form::Real, 1, [1, 4, 4], [64, 96], [3, 1, 1]),
+    case("many rows", Form::Real, 8, [3, 9, 9], [9, 16], [3, 1, 1]),
+    case("linear", Form::Real, 9, [7, 1, 1], [33, 31], [1, 1, 0]),
+    case("linear to one", Form::Real, 1, [5, 1, 1], [257, 1], [1, 1, 0]),
+    case("spikes", Form::Spikes, 8, [2, 5, 7], [17, 33], [3, 1, 1]),
+    case("one step of spikes", Form::Spikes, 1, [3, 3, 3], [7, 1], [3, 1, 1]),
+    case("two planes of spikes, stride 2", Form::Spikes, 9, [1, 7, 5], [31, 17], [3, 2, 1]),
+    case("linear of spikes", Form::Spikes, 16, [7, 1, 1], [65, 10], [1, 1, 0]),
+    case("quarters", Form::Quarters, 8, [2, 4, 5], [33, 31], [3, 1, 1]),
+    case("quarters, three steps, pad 0", Form::Quarters, 3, [1, 5, 5], [16, 7], [3, 1, 0]),
+    case("linear of quarters, two planes", Form::Quarters, 16, [3, 1, 1], [31, 33], [1, 1, 0]),
+];
+
+impl Case {
+    pub fn input(&self) -> [usize; 5] {
+        [self.conv.n, self.conv.h, self.conv.w, self.frames, self.conv.c_in]
+    }
+
+    pub fn output(&self) -> [usize; 5] {
+        let (h, w) = self.conv.out();
+        [self.conv.n, h, w, self.frames, self.conv.c_out]
+    }
+
+    pub fn weight(&self) -> [usize; 4] {
+        [self.conv.c_out, self.conv.kernel.0, self.conv.kernel.1, self.conv.c_in]
+    }
+
+    /// The frames as so many more images, as the oracle has them.
+    pub fn unrolled(&self) -> Conv {
+        Conv { n: self.conv.n * self.frames, ..self.conv }
+    }
+}
+
+/// [N, H, W, F, C] as [F·N, H, W, C].
+pub fn outward(a: &[f64], [n, h, w, frames, c]: [usize; 5]) -> Vec<f64> {
+    time_outward(a, [n * h * w, frames, c])
+}
+
+/// [F·N, H, W, C] as [N, H, W, F, C].
+pub fn inward(a: &[f64], [n, h, w, frames, c]: [usize; 5]) -> Vec<f64> {
+    time_inward(a, [n * h * w, frames, c])
+}
+
+fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+#[test]
+fn the_forward_is_the_oracle_s() {
+    everywhere(&CASES, |device, case| {
+        let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+        let x = case.form.values(&random("x", count(&case.input())));
+        let (w, b) = (random("w", count(&case.weight())), random("b", case.conv.c_out));
+        let signal = data(device, case.form, case.input(), &x);
+        let (weight, bias) = (Weight::new(tensor(device, case.weight(), &w)), tensor(device, [case.conv.c_out], &b));
+        let x = outward(&x, case.input());
+        let size = inward(&naive::conv_forward(conv, &sizes(&x), &sizes(&w), &sizes(&b)), case.output());
+        let loss = walk(count(&case.weight()[1..]) + 1);
+        for (bias, b) in [(Some(&bias), &b[..]), (None, &[])] {
+            let y = twice(device, &what, || vec![conv::forward(&signal, &weight, bias, conv.stride, conv.pad).unwrap()]);
+            let want = inward(&naive::conv_forward(conv, &x, &w, b), case.output());
+            within(&what, &y[0], &want, |i| loss * size[i]);
+        }
+        let y = conv::forward(&signal, &weight, None, conv.stride, conv.pad).unwrap();
+        assert_eq!(y.shape(), Shape::from(case.output()), "{what}");
+    });
+}
+
+#[test]
+fn the_input_gradient_is_the_oracle_s() {
+    everywhere(&CASES, |device, case| {
+        let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+        let (w, dy) = (random("w", count(&case.weight())), random("dy", count(&case.output())));
+        let (weight, upstream) = (Weight::new(tensor(device, case.weight(), &w)), tensor(device, case.output(), &dy));
+        let dx =
+            twice(device, &what, || vec![conv::backward_input(&upstream, &weight, case.input().into(), conv.stride, conv.pad).unwrap()]);
+        let dy = outward(&dy, case.output());
+        let want = inward(&naive::conv_backward_input(conv, &w, &dy), case.input());
+        let size = inward(&naive::conv_backward_input(conv, &sizes(&w), &sizes(&dy)), case.input());
+        let loss = walk(count(&case.weight()[..3]));
+        within(&what, &dx[0], &want, |i| loss * size[i]);
+    });
+}
+
+#[test]
+fn the_parameter_gradients_are_the_oracle_s() {
+    everywhere(&CASES, |device, case| {
+        let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+        let x = case.form.values(&random("x", count(&case.input())));
+        let dy = random("dy", count(&case.output()));
+        let (signal, upstream) = (data(device, case.form, case.input(), &x), tensor(device, case.output(), &dy));
+        let shape = Shape::from(case.weight());
+        let found = twice(device, &what, || {
+            vec![conv::backward_weight(&signal, &upstream, shape, conv.stride, conv.pad).unwrap(), conv::backward_bias(&upstream)]
+        });
+        let (x, dy) = (outward(&x, case.input()), outward(&dy, case.output()));
+        let size = naive::conv_backward_weight(conv, &sizes(&x), &sizes(&dy));
+        let loss = walk(dy.len() / conv.c_out);
+        within(&format!("{what}: dw"), &found[0], &naive::conv_backward_weight(conv, &x, &dy), |i| loss * size[i]);
+        // The bias is summed in f64: only its last rounding is lost.
+        let (want, size) = (naive::bias_backward(&dy, conv.c_out), naive::bias_backward(&sizes(&dy), conv.c_out));
+        within(&format!("{what}: db"), &found[1], &want, |i| U * want[i].abs() + 1e-15 * size[i]);
+    });
+}
+
+#[test]
+fn a_weight_gradient_of_many_rows_is_summed_without_loss() {
+    // Integers: every product and sum is exact in f32, in whatever order, so nothing may differ.
+    let case = case("integers", Form::Spikes, 8, [9, 10, 10], [33, 40], [3, 1, 1]);
+    everywhere(&[case], |device, case| {
+        let x = case.form.values(&random("x", count(&case.input())));
+        let dy: Vec<f64> = random("dy", count(&case.output())).iter().map(|v| (3.9 * v).trunc()).collect();
+        let (signal, upstream) = (data(device, case.form, case.input(), &x), tensor(device, case.output(), &dy));
+        let dw = conv::backward_weight(&signal, &upstream, case.weight().into(), 1, 1).unwrap();
+        let want = naive::conv_backward_weight(case.unrolled(), &outward(&x, case.input()), &outward(&dy, case.output()));
+        assert_eq!(wide(&dw), want, "{}", device.describe());
+    });
+}
+
+#[test]
+fn a_changed_weight_is_packed_again() {
+    everywhere(&[()], |device, ()| {
+        let x = Data::Real(tensor(device, [1, 1, 1, 1, 2], &[1.0, 10.0]));
+        let dy = tensor(device, [1, 1, 1, 1, 1], &[1.0]);
+        let mut weight = Weight::new(tensor(device, [1, 1, 1, 2], &[1.0, 2.0]));
+        let run = |weight: &Weight| {
+            let dx = conv::backward_input(&dy, weight, x.shape(), 1, 0).unwrap();
+            (conv::forward(&x, weight, None, 1, 0).unwrap().to_vec(), dx.to_vec())
+        };
+        assert_eq!(run(&weight), (vec![21.0], vec![1.0, 2.0]));
+        weight.value_mut().host_mut()[0] = 3.0;
+        assert_eq!(run(&weight), (vec![23.0], vec![3.0, 2.0]));
+        weight.set(tensor(device, [1, 1, 1, 2], &[5.0, 0.0]));
+        assert_eq!(run(&weight), (vec![5.0], vec![5.0, 0.0]));
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_values() {
+    let device = devices::first();
+    let x = Data::Real(Tensor::zeros(&device, [1, 4, 4, 1, 3]));
+    let weight = |shape: [usize; 4]| Weight::new(Tensor::zeros(&device, shape));
+    let refusal = |w: [usize; 4], bias: usize, stride: usize, pad: usize| {
+        conv::forward(&x, &weight(w), Some(&Tensor::zeros(&device, [bias])), stride, pad).err().expect("refused").to_string()
+    };
+    assert_eq!(refusal([2, 3, 3, 5], 2, 1, 1), "conv: weight wants 5 input channels, signal has 3");
+    assert_eq!(refusal([2, 7, 7, 3], 2, 1, 1), "conv: kernel 7x7 does not fit an image of 4x4 padded by 1");
+    assert_eq!(refusal([2, 1, 1, 3], 2, 1, 1), "conv: padding 1 wants a kernel larger than 1x1");
+    assert!(refusal([2, 3, 3, 3], 2, 0, 1).contains("stride 0"));
+    assert_eq!(refusal([2, 3, 3, 3], 4, 1, 1), "conv: bias wants 2 numbers, got 4");
+    let dy = Tensor::zeros(&device, [1, 3, 4, 1, 2]);
+    let error = conv::backward_input(&dy, &weight([2, 3, 3, 3]), x.shape(), 1, 1).err().expect("refused").to_string();
+    assert_eq!(error, "conv: the gradient wants 1x4x4x1x2, got 1x3x4x1x2");
+    let error = conv::backward_weight(&x, &dy, [2, 3, 3, 3].into(), 1, 1).err().expect("refused").to_string();
+    assert_eq!(error, "conv: the gradient wants 1x4x4x1x2, got 1x3x4x1x2");
+}
+
+/// Winograd's transforms cost digits; its stated tolerance is 3e-5 of the largest result (a direct sum: 1e-6).
+#[test]
+fn transformed_products_stay_within_their_stated_tolerance() {
+    let shapes = [("demo's conv2", [2, 14, 14], [16, 32]), ("demo's conv3", [3, 7, 7], [32, 64]), ("vgg's middle", [1, 8, 8], [256, 128])];
+    let cases = shapes.map(|(name, size, channels)| case(name, Form::Real, 1, size, channels, [3, 1, 1]));
+    everywhere(&cases, |device, case| {
+        let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+        let x = random("x", count(&case.input()));
+        let (w, dy) = (random("w", count(&case.weight())), random("dy", count(&case.output())));
+        let weight = Weight::new(tensor(device, case.weight(), &w));
+        let y = conv::forward(&data(device, case.form, case.input(), &x), &weight, None, 1, 1).unwrap();
+        let dx = conv::backward_input(&tensor(device, case.output(), &dy), &weight, case.input().into(), 1, 1).unwrap();
+        let pairs = [("y", y, naive::conv_forward(conv, &x, &w, &[])), ("dx", dx, naive::conv_backward_input(conv, &w, &dy))];
+        for (result, got, want) in pairs {
+            let largest = want.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            within(&format!("{what}: {result}"), &got.to_vec(), &want, |_| 3e-5 * largest);
+        }
+    });
+}

@@ -1,0 +1,112 @@
+//! Noise by image id, signed steps, projections.
+
+use super::common::*;
+use caltrop::base::rng::{Philox, Purpose};
+use caltrop::ops::pixel::{self, Noise};
+
+/// [N, H, W, C].
+const CASES: [[usize; 4]; 6] = [[1, 1, 1, 1], [3, 5, 7, 3], [2, 9, 9, 1], [7, 4, 3, 2], [31, 1, 2, 1], [4, 64, 64, 3]];
+
+const LAWS: [Noise; 3] = [Noise::Uniform(8.0 / 255.0), Noise::Normal(0.001), Noise::Sign];
+
+fn stream(id: usize) -> Philox {
+    Philox::stream(7, Purpose::Attack, &[id as u64, 3])
+}
+
+fn noise(device: &Device, [_, h, w, c]: [usize; 4], law: Noise, ids: &[usize]) -> Vec<f32> {
+    let like = Tensor::zeros(device, [ids.len(), h, w, c]);
+    let streams: Vec<Philox> = ids.iter().map(|&id| stream(id)).collect();
+    twice(device, "noise", || vec![pixel::noise(&like, law, &streams).unwrap()]).remove(0)
+}
+
+#[test]
+fn noise_is_the_stream_s_at_every_index() {
+    everywhere(&CASES, |device, &shape| {
+        let len = shape[1..].iter().product::<usize>();
+        let ids: Vec<usize> = (100..100 + shape[0]).collect();
+        for law in LAWS {
+            let got = noise(device, shape, law, &ids);
+            for (i, got) in got.iter().enumerate() {
+                let (stream, at) = (stream(ids[i / len]), (i % len) as u64);
+                let want = match law {
+                    Noise::Uniform(radius) => radius * (2.0 * stream.uniform(at) - 1.0),
+                    Noise::Normal(deviation) => deviation * stream.normal(at),
+                    Noise::Sign => {
+                        if stream.word(at) >> 31 == 0 {
+                            1.0
+                        } else {
+                            -1.0
+                        }
+                    }
+                };
+                assert_eq!(got.to_bits(), want.to_bits(), "{law:?} {shape:?} [{i}]");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_image_s_noise_depends_on_its_id_not_on_its_batch() {
+    everywhere(&CASES, |device, &shape| {
+        let len = shape[1..].iter().product::<usize>();
+        for law in LAWS {
+            let together = noise(device, shape, law, &[4, 9, 2]);
+            let apart: Vec<f32> = [4, 9, 2].iter().flat_map(|&id| noise(device, shape, law, &[id])).collect();
+            same_bits(&format!("{law:?}"), &together, &apart);
+            same_bits(&format!("{law:?}"), &noise(device, shape, law, &[2, 4]), &[&together[2 * len..], &together[..len]].concat());
+        }
+    });
+}
+
+#[test]
+fn noise_follows_its_law() {
+    let device = devices::first();
+    let of = |law| noise(&device, [1, 64, 64, 3], law, &[0, 1, 2, 3]).into_iter().map(f64::from).collect::<Vec<_>>();
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let square = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64;
+    let n = (4.0f64 * 64.0 * 64.0 * 3.0).sqrt();
+    let (uniform, normal, sign) = (of(Noise::Uniform(0.5)), of(Noise::Normal(2.0)), of(Noise::Sign));
+    assert!(uniform.iter().all(|v| (-0.5..=0.5).contains(v)));
+    assert!(sign.iter().all(|v| v.abs() == 1.0));
+    // Four deviations of the mean, and of the mean square (kurtosis 1.8 and 3).
+    assert!(mean(&uniform).abs() < 4.0 * (1.0f64 / 12.0).sqrt() / n && (square(&uniform) - 1.0 / 12.0).abs() < 4.0 * 0.0745 / n);
+    assert!(mean(&normal).abs() < 4.0 * 2.0 / n && (square(&normal) - 4.0).abs() < 4.0 * 4.0 * 2f64.sqrt() / n);
+    assert!(mean(&sign).abs() < 4.0 / n);
+}
+
+#[test]
+fn a_signed_step_is_the_oracle_s_and_stays_in_the_ball() {
+    everywhere(&CASES, |device, &shape| {
+        let n = shape.iter().product();
+        let x = between("pixels", n, 0.0, 1.0);
+        let adv: Vec<f64> = x.iter().zip(random("adv", n)).map(|(x, d)| f64::from((x + 0.05 * d).clamp(0.0, 1.0) as f32)).collect();
+        let g: Vec<f64> = random("g", n).iter().map(|g| if g.abs() < 0.2 { 0.0 } else { *g }).collect();
+        let [on_x, on_adv, on_g] = [&x, &adv, &g].map(|values| tensor(device, shape, values));
+        for (alpha, eps) in [(0.01f32, 0.03f32), (0.25, 0.05), (0.0, 0.02), (-0.01, 8.0 / 255.0)] {
+            let got = twice(device, "step", || vec![pixel::signed_step(&on_x, &on_adv, &on_g, alpha, eps).unwrap()]);
+            let want = naive::signed_step(&adv, &g, &x, f64::from(alpha), f64::from(eps));
+            within(&format!("α {alpha} ε {eps}"), &got[0], &want, |_| 4.0 * U);
+            assert!(got[0].iter().all(|v| (0.0..=1.0).contains(v)));
+        }
+        let got = twice(device, "displace", || vec![pixel::displace(&on_x, &on_g, 0.3).unwrap()]);
+        let want: Vec<f64> = x.iter().zip(&g).map(|(x, g)| (x + f64::from(0.3f32) * g).clamp(0.0, 1.0)).collect();
+        within("displace", &got[0], &want, |_| 3.0 * U);
+    });
+}
+
+#[test]
+fn the_sign_of_zero_is_zero() {
+    let device = devices::first();
+    let row = |values: &[f64]| tensor(&device, [1, 1, 1, 4], values);
+    let step = pixel::signed_step(&row(&[0.5; 4]), &row(&[0.5; 4]), &row(&[0.0, -0.0, 1e-38, -1e-38]), 0.25, 1.0).unwrap();
+    assert_eq!(step.to_vec(), [0.5, 0.5, 0.75, 0.25]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let device = devices::first();
+    let (a, b) = (Tensor::zeros(&device, [2, 3, 3, 1]), Tensor::zeros(&device, [1, 3, 3, 1]));
+    assert!(pixel::noise(&a, Noise::Sign, &[stream(0)]).is_err());
+    assert!(pixel::displace(&a, &b, 1.0).is_err());
+    assert!(pixel::signed_step(&a, &a, &b, 1.0, 1.0).is_err());
+}
