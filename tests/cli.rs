@@ -1,0 +1,11 @@
+//! The program as its users meet it: what it refuses and how, what it writes, and that it can be stopped.
+
+mod cli {
+    mod house;
+
+    mod bad;
+    mod files;
+    mod good;
+    mod runs;
+    mod stops;
+}

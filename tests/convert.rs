@@ -1,0 +1,246 @@
+//! The conversion (METHOD §4) against its words: what is copied and what is dropped, thresholds computed naively layer
+//! after layer with explicit frames, scaling, and that the order of the batches does not matter.
+
+// The oracles' own style: plain indices.
+#![allow(clippy::needless_range_loop)]
+
+mod support;
+
+use caltrop::autodiff::{Fire, Pass};
+use caltrop::base::fail;
+use caltrop::base::rng::{Philox, Purpose};
+use caltrop::convert::{Calibration, calibrate, scale, transplant};
+use caltrop::device::Device;
+use caltrop::nn::{Layer, Model, Role, Spec};
+use caltrop::ops::lif::Reset;
+use caltrop::ops::percentile::Percentile;
+use caltrop::tensor::Tensor;
+use caltrop::{checkpoint, zoo};
+use support::devices::{self, same_bits, tensor, wide};
+use support::naive;
+use support::named::{uniform, uniform64};
+use support::neuron::{self, Neuron};
+
+const INPUT: [usize; 3] = [2, 6, 7];
+const STEPS: usize = 10;
+
+fn spec(steps: usize) -> Spec {
+    Spec {
+        arch: "vgg:5,A,4/6".into(),
+        classes: 3,
+        input: INPUT,
+        mean: vec![0.4, 0.5],
+        std: vec![0.25, 0.3],
+        bias: steps > 0,
+        steps,
+        leak: 1.0,
+        reset: Reset::Hard,
+        dropout: 0.2,
+    }
+}
+
+/// A network whose norms and running statistics are not the ones that it is born with.
+fn network(device: &Device, spec: Spec) -> Model {
+    let mut model = zoo::build(device, spec, 3).unwrap();
+    for param in model.params_mut() {
+        let shape = param.value().shape();
+        let (lo, hi) = match param.role {
+            Role::NormWeight => (0.5, 1.5),
+            Role::NormBias | Role::Bias => (-0.2, 0.3),
+            _ => continue,
+        };
+        param.weight.set(Tensor::from_slice(device, shape, &uniform(&param.name, shape.count(), lo, hi, 0)));
+    }
+    let (_, trace) = model.forward(&batch(device, "other", 9), &Pass::train(Fire::Relu, Philox::stream(0, Purpose::Dropout, &[]))).unwrap();
+    model.absorb(&trace);
+    model
+}
+
+fn values(name: &str, n: usize) -> Vec<f64> {
+    uniform64(name, n * INPUT.iter().product::<usize>(), 0.0, 1.0, 1)
+}
+
+fn batch(device: &Device, name: &str, n: usize) -> Tensor {
+    tensor(device, [n, INPUT[1], INPUT[2], INPUT[0]], &values(name, n))
+}
+
+fn dict(model: &Model) -> Vec<(String, Vec<f32>)> {
+    checkpoint::state_dict(model).into_iter().map(|(name, _, values)| (name, values)).collect()
+}
+
+#[test]
+fn a_transplant_copies_what_was_learned_and_drops_running_statistics() {
+    let device = devices::first();
+    let ann = network(&device, spec(0));
+    let before = dict(&ann);
+    let learned = before.iter().find(|(name, _)| name == "features.1.running_mean").unwrap();
+    assert!(learned.1.iter().all(|&mean| mean != 0.0), "the test's network has no running statistics");
+    let snn = transplant(&ann, spec(8)).unwrap();
+    assert_eq!((snn.spec().steps, snn.spec().bias), (8, true));
+    for (name, values) in dict(&snn) {
+        let leaf = name.rsplit('.').next().unwrap();
+        let old = before.iter().find(|(old, _)| *old == name).map(|(_, values)| values);
+        match (leaf, old) {
+            ("running_mean", _) => assert!(values.iter().all(|&x| x == 0.0), "{name}"),
+            ("running_var" | "v_th", _) => assert!(values.iter().all(|&x| x == 1.0), "{name}"),
+            (_, Some(old)) => same_bits(&name, &values, old),
+            ("bias", None) => assert!(values.iter().all(|&x| x == 0.0), "{name}: a new bias is 0"),
+            _ => panic!("{name} came from nowhere"),
+        }
+    }
+    assert!(before == dict(&ann), "the ANN changed");
+    assert!(transplant(&ann, spec(0)).err().unwrap().to_string().contains("T = 0"));
+    let other = Spec { arch: "vgg:5,A,8/6".into(), ..spec(8) };
+    assert!(transplant(&ann, other).err().unwrap().to_string().contains("differs"));
+    let deeper = Spec { arch: "vgg:5,A,4/6,6".into(), ..spec(8) };
+    assert!(transplant(&ann, deeper).is_err());
+}
+
+/// Thresholds by the words of METHOD §4: every frame of every image explicit, f64, one batch after the other.
+fn naive_thresholds(model: &Model, batches: &[(Vec<f64>, usize)], per_mille: u64) -> Vec<f64> {
+    let [channels, mut height, mut width] = model.spec().input;
+    // Frames are images: [N·T, H, W, C], t fastest.
+    let present = |(images, n): &(Vec<f64>, usize)| {
+        let size = images.len() / n;
+        let normal = |i: usize| (images[i] - f64::from(model.spec().mean[i % channels])) / f64::from(model.spec().std[i % channels]);
+        (0..n * STEPS).flat_map(|frame| (0..size).map(move |i| frame / STEPS * size + i)).map(normal).collect::<Vec<f64>>()
+    };
+    let mut signals: Vec<Vec<f64>> = batches.iter().map(present).collect();
+    let mut thresholds = Vec::new();
+    let mut depth = channels;
+    let last = model.layers().len() - 1;
+    for (index, layer) in model.layers().iter().enumerate() {
+        match layer {
+            Layer::Product(product) if index < last => {
+                let shape = product.weight.value().shape();
+                let (w, bias) = (wide(product.weight.value()), product.bias.as_ref().map_or(Vec::new(), |bias| wide(bias.value())));
+                for (signal, (_, n)) in signals.iter_mut().zip(batches) {
+                    let conv = naive::Conv {
+                        n: n * STEPS,
+                        h: height,
+                        w: width,
+                        c_in: shape[3],
+                        c_out: shape[0],
+                        kernel: (shape[1], shape[2]),
+                        stride: 1,
+                        pad: product.pad,
+                    };
+                    *signal = naive::conv_forward(conv, signal, &w, &bias);
+                }
+                depth = shape[0];
+            }
+            Layer::Neuron(layer) => {
+                if let Some(norm) = &layer.norm {
+                    let (weight, bias) = (wide(norm.weight.value()), wide(norm.bias.value()));
+                    let (mean, var) = (vec![0.0; depth], vec![1.0; depth]);
+                    for signal in &mut signals {
+                        *signal = naive::norm_forward(signal, &weight, &bias, &mean, &var, naive::Statistics::BatchFrozen, 1).y;
+                    }
+                }
+                let found = signals.iter().map(|signal| naive::percentile(signal, per_mille, 1000));
+                let v_th = found.fold(f64::NEG_INFINITY, f64::max);
+                thresholds.push(v_th);
+                let reset = if layer.reset == Reset::Soft { neuron::Reset::Soft } else { neuron::Reset::Hard };
+                let lif = Neuron { v_th: v_th.max(0.03), leak: f64::from(layer.leak), reset };
+                let size = height * width * depth;
+                for signal in &mut signals {
+                    // A row is an image: all its pixels and channels are columns.
+                    let rows = signal.len() / (STEPS * size);
+                    *signal = neuron::neuron_forward(signal, [rows, STEPS, size], lif, neuron::Fire::Spike).s;
+                }
+            }
+            Layer::AveragePool => {
+                for (signal, (_, n)) in signals.iter_mut().zip(batches) {
+                    *signal = naive::pool_forward(signal, [n * STEPS, height, width, depth]);
+                }
+                (height, width) = (height / 2, width / 2);
+            }
+            Layer::Flatten => (height, width, depth) = (1, 1, height * width * depth),
+            _ => {}
+        }
+    }
+    thresholds
+}
+
+#[test]
+fn thresholds_are_those_of_a_naive_calibration() {
+    for device in devices::all() {
+        for (leak, reset, per_mille) in [(1.0, Reset::Hard, 997), (0.9, Reset::Hard, 900), (1.0, Reset::Soft, 950)] {
+            let mut snn = network(&device, Spec { leak, reset, ..spec(8) });
+            let before = dict(&snn);
+            let batches = [("a", 5), ("b", 3), ("c", 5)];
+            let tensors: Vec<Tensor> = batches.iter().map(|(name, n)| batch(&device, name, *n)).collect();
+            let how = Calibration { percentile: Percentile::new(per_mille as f64 / 10.0).unwrap(), steps: STEPS };
+            let mut visited = Vec::new();
+            let found = calibrate(&mut snn, &tensors, how, |index, of| {
+                visited.push((index, of));
+                Ok(())
+            });
+            let found = found.unwrap();
+            let pairs: Vec<(Vec<f64>, usize)> = batches.iter().map(|(name, n)| (values(name, *n), *n)).collect();
+            let want = naive_thresholds(&snn, &pairs, per_mille);
+            assert_eq!((found.len(), &visited[..]), (3, &[(0, 3), (1, 3), (2, 3)][..]));
+            for (layer, (&found, want)) in found.iter().zip(&want).enumerate() {
+                let apart = (f64::from(found) - want).abs();
+                assert!(apart <= 2e-5 * want.abs(), "{per_mille} ‰, leak {leak}, layer {layer}: {found} instead of {want}");
+            }
+            assert_eq!(snn.thresholds(), found.iter().map(|v| v.max(0.03)).collect::<Vec<_>>());
+            // Nothing else moved: neither weights nor running statistics.
+            for ((name, old), (_, new)) in before.iter().zip(dict(&snn)).filter(|((name, _), _)| !name.ends_with(".v_th")) {
+                same_bits(name, &new, old);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_the_batches_does_not_matter_nor_do_the_thresholds_before() {
+    let device = devices::first();
+    let how = Calibration { percentile: Percentile::new(99.7).unwrap(), steps: STEPS };
+    let batches: Vec<Tensor> = ["a", "b", "c", "d"].iter().map(|name| batch(&device, name, 4)).collect();
+    let run = |order: &[usize], v_th: f32| {
+        let mut snn = network(&device, spec(8));
+        snn.params_mut()
+            .into_iter()
+            .filter(|param| param.role == Role::Threshold)
+            .for_each(|param| param.weight.set(Tensor::full(&device, [], v_th)));
+        let some: Vec<Tensor> = order.iter().map(|&i| batches[i].clone()).collect();
+        calibrate(&mut snn, &some, how, |_, _| Ok(())).unwrap()
+    };
+    let found = run(&[0, 1, 2, 3], 1.0);
+    same_bits("another order", &run(&[2, 0, 3, 1], 1.0), &found);
+    same_bits("other thresholds before", &run(&[0, 1, 2, 3], 0.2), &found);
+    assert!(run(&[0], 1.0)[0] <= found[0], "the largest over the batches");
+    assert!((0..4).any(|i| run(&[i], 1.0)[0] == found[0]), "one of the batches'");
+}
+
+#[test]
+fn a_calibration_can_be_stopped_and_needs_batches() {
+    let device = devices::first();
+    let how = Calibration { percentile: Percentile::new(99.7).unwrap(), steps: 4 };
+    let mut snn = network(&device, spec(8));
+    assert!(calibrate(&mut snn, &[], how, |_, _| Ok(())).unwrap_err().to_string().contains("no calibration batches"));
+    let stopped = calibrate(&mut snn, &[batch(&device, "a", 2)], how, |index, _| if index == 1 { Err(fail!("enough")) } else { Ok(()) });
+    assert_eq!(stopped.unwrap_err().to_string(), "enough");
+    let broken = tensor(&device, [1, INPUT[1], INPUT[2], INPUT[0]], &vec![f64::NAN; 84]);
+    assert!(calibrate(&mut snn, &[broken], how, |_, _| Ok(())).unwrap_err().to_string().contains("features.2.v_th"));
+    assert!(Percentile::new(100.5).is_err() && Percentile::new(-1.0).is_err() && Percentile::new(f64::NAN).is_err());
+}
+
+#[test]
+fn scaling_keeps_thresholds_from_vanishing_and_resets_running_statistics() {
+    let device = devices::first();
+    let mut snn = network(&device, spec(8));
+    scale(&mut snn, &[2.0, 0.09, -5.0], 0.3).unwrap();
+    same_bits("thresholds", &snn.thresholds(), &[0.3 * 2.0, 0.03, 0.03]);
+    for (name, values) in dict(&snn) {
+        match name.rsplit('.').next().unwrap() {
+            "running_mean" => assert!(values.iter().all(|&x| x == 0.0), "{name}"),
+            "running_var" => assert!(values.iter().all(|&x| x == 1.0), "{name}"),
+            _ => {}
+        }
+    }
+    let batches = snn.layers().iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None });
+    assert!(batches.map(|norm| norm.batches).all(|count| count == 0));
+    assert!(scale(&mut snn, &[1.0], 0.3).is_err(), "too few thresholds");
+}
