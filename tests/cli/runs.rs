@@ -11,7 +11,7 @@ fn a_run_leaves_checkpoints_a_record_and_a_report() {
     house.write("mini.toml", format!("{RECIPE}{TWINS}"));
     let said = house.good("run mini.toml --data data --out out --seed 5 --threads 2");
     assert!(said.out.contains("ann.clean") && said.out.contains("natural") && said.out.contains("out/report.html"), "{}", said.out);
-    assert!(said.err.contains("ann at 2/2") && said.err.contains("calibrate: thresholds"), "{}", said.err);
+    assert!(said.err.contains("ann (at), epoch 2/2") && said.err.contains("calibrate: thresholds"), "{}", said.err);
     assert!(!said.err.contains('\u{1b}'), "a bar where there is no terminal");
 
     let report = house.json("out/report.json");

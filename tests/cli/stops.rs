@@ -67,7 +67,7 @@ fn a_run_interrupted_in_any_phase_says_how_to_go_on_and_does() {
         ("ann (at), epoch 1/3", "epoch 2 of 3 of the ann stage (1 epoch is saved)"),
         ("ann.clean", ""), // the ANN's attack, or the calibration behind it
         ("PGD-3 at", "calibrate"),
-        ("snn trades 2/3", "epoch 3 of 3 of the snn stage (2 epochs are saved)"),
+        ("snn (trades), epoch 2/3", "epoch 3 of 3 of the snn stage (2 epochs are saved)"),
         ("snn.clean", "snn.ensemble_pgd10"),
     ];
     for (at, (word, place)) in phases.into_iter().enumerate() {
