@@ -15,11 +15,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use crate::base::{Error, Result, fail};
+use crate::base::{Error, Result, file};
 use crate::record::Report;
 use scene::Scene;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The panels of one plot; none without data.
@@ -54,20 +52,9 @@ pub fn write(report: &Report, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Writes a whole file: beside its target, to the disk, renamed. A target that is no regular file (such as a device) is
-/// written directly.
+/// Writes a file whole and returns where it is.
 fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let target = dir.join(name);
-    if target.exists() && !target.is_file() {
-        std::fs::write(&target, bytes).map_err(|cause| Error::io("cannot write", &target, &cause))?;
-        return Ok(target);
-    }
-    let beside = dir.join(format!(".{name}.{}.part", std::process::id()));
-    let whole = File::create(&beside).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    whole.and_then(|()| std::fs::rename(&beside, &target)).map_err(|cause| {
-        // What is half there helps nobody; that it cannot be removed either is not the news.
-        let _ = std::fs::remove_file(&beside);
-        fail!("cannot write {}: {cause}", target.display())
-    })?;
+    file::write(&target, bytes)?;
     Ok(target)
 }
