@@ -14,17 +14,6 @@ use std::ops::Range;
 const SCATTER_PATCH: usize = PANEL;
 
 pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
-    let g = geometry.extents();
-    // One frame of numbers: a ReLU network. Where spikes follow, the direct sum is closer to the truth.
-    if g.frames == 1 && matches!(x, Data::Real(_)) && winograd::gains(geometry, g.out_height, g.out_width, g.in_channels, g.out_channels) {
-        let w = weight.value().host();
-        let panels = weight.panels(Layout::WinogradForward, || {
-            winograd::pack(weight.value(), g.in_channels, g.out_channels, |co, tap, ci| w[(co * 9 + tap) * g.in_channels + ci])
-        });
-        let mut y = Tensor::unspecified(x.device(), geometry.output_shape());
-        winograd::convolve(cpu, &Patches::of(geometry, x).in_tiles(4), panels, bias.map(Tensor::host), &mut y);
-        return y;
-    }
     let panels = weight.panels(Layout::Forward, || {
         let depth: Vec<usize> = (0..geometry.patch()).collect();
         Panels::pack(x.device(), &depth, geometry.out_channels as usize, weight.value().host(), |column| column * depth.len())
@@ -46,7 +35,7 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weig
             winograd::pack(weight.value(), g.out_channels, g.in_channels, |ci, tap, co| w[(co * 9 + 8 - tap) * g.in_channels + ci])
         });
         let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
-        winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, None, &mut dx);
+        winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
         return dx;
     }
     let (patch, taps, inputs) = (geometry.patch(), geometry.taps(), geometry.in_channels as usize);

@@ -1,10 +1,11 @@
-//! Winograd's F(4x4, 3x3) for dense 3x3 convolutions of stride 1 (Lavin & Gray 2016): 36 products for 16 outputs of a
-//! channel pair instead of 144.
+//! Winograd's F(4x4, 3x3) for the input gradients of 3x3 convolutions of stride 1 (Lavin & Gray 2016): 36 products for 16
+//! outputs of a channel pair instead of 144.
 //!
 //! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A on tiles of 6x6 inputs that overlap by two. Tiles that reach beyond the image see
 //! zeros and drop their outputs. Everything happens within a block of an image: lay out, transform, 36 products,
-//! transform back, all in the cache. Its tolerance is 3e-5 of the largest result
-//! (tests/ops/conv.rs), so it serves where no threshold follows: ReLU networks and input gradients.
+//! transform back, all in the cache. Its tolerance is 3e-5 of the largest result (tests/ops/conv.rs), so it serves
+//! gradients alone: in a forward, a current that near to a threshold or to ReLU's kink would fall on the other side
+//! (docs/bugs.md).
 
 use super::Geometry;
 use super::patches::{Patches, grow};
@@ -68,7 +69,7 @@ thread_local! {
 }
 
 /// The convolution of `patches` (laid out in whole tiles) with transformed weights, written to `out` `[N,H,W,F,C]`.
-pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, bias: Option<&[f32]>, out: &mut Tensor) {
+pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, out: &mut Tensor) {
     let shape = out.shape();
     let [height, width, frames, outputs] = [shape[1], shape[2], shape[3], shape[4]];
     let all = Disjoint::new(out.host_mut());
@@ -80,24 +81,23 @@ pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, bias: Option<&[f3
             // SAFETY: blocks are other rows of the image.
             let out = unsafe { all.part((n * height + inside.start) * line..(n * height + inside.end) * line) };
             let tiles = [lines.len() / OUT, width.div_ceil(OUT)];
-            let job = Block { frames, inputs: patches.channels(), outputs, tiles, height: inside.len(), width, bias };
+            let job = Block { frames, inputs: patches.channels(), outputs, tiles, height: inside.len(), width };
             job.run(cpu.isa(), scratch, panels, out);
         });
     });
 }
 
 /// One block of one image.
-struct Block<'a> {
+struct Block {
     frames: usize,
     inputs: usize,
     outputs: usize,
     tiles: [usize; 2],
     height: usize,
     width: usize,
-    bias: Option<&'a [f32]>,
 }
 
-impl Block<'_> {
+impl Block {
     fn run(&self, isa: Isa, scratch: &mut Scratch, panels: &Panels, out: &mut [f32]) {
         // Rows (tile, frame) handled together: a few times eight, so that a panel's weights are used more than once.
         let tiles = self.tiles[0] * self.tiles[1];
@@ -170,15 +170,11 @@ wide! {
                             V::load(&product[row % TILE_ROWS][c.start..c.end])
                         }))
                     });
-                    let bias = match block.bias {
-                        Some(bias) => V::load(&bias[columns.start + c.start..columns.start + c.end]),
-                        None => V::splat(0.0),
-                    };
                     let inside = 0..OUT.min(block.width - left);
                     for (j, column) in inside.map(|j| at_rows(std::array::from_fn(|i| m[i][j]))).enumerate() {
                         for (i, value) in column.into_iter().enumerate().take(block.height.saturating_sub(top)) {
                             let to = (((top + i) * block.width + left + j) * frames + frame) * outputs + columns.start;
-                            value.add(bias).store(&mut out[to + c.start..to + c.end]);
+                            value.store(&mut out[to + c.start..to + c.end]);
                         }
                     }
                 }

@@ -25,8 +25,6 @@ pub enum Layout {
     Forward,
     /// Panels of the input gradient.
     Backward,
-    /// Transformed panels of the forward product.
-    WinogradForward,
     /// Transformed panels of the input gradient.
     WinogradBackward,
 }
@@ -34,7 +32,7 @@ pub enum Layout {
 /// A weight with the layouts that products want, packed at first use and forgotten when the weight changes.
 pub struct Weight {
     value: Tensor,
-    packed: [OnceLock<Panels>; 4],
+    packed: [OnceLock<Panels>; 3],
 }
 
 impl Clone for Weight {
