@@ -4,7 +4,7 @@
 //! the channels, so that the T steps of one pixel lie together (docs/adr/0001).
 
 use crate::base::Shape;
-use crate::device::{Buffer, Device};
+use crate::device::{Address, Buffer, Device, OnGpu, OnGpuMut};
 use bytemuck::Pod;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl<T: Pod + Default> Array<T> {
     /// An array of `value`.
     pub fn full(device: &Device, shape: impl Into<Shape>, value: T) -> Self {
         let mut array = Self::unspecified(device, shape);
-        array.host_mut().fill(value);
+        array.buffer_mut().fill(value);
         array
     }
 
@@ -46,7 +46,7 @@ impl<T: Pod + Default> Array<T> {
     /// An array with these elements, in row-major order. Panics (a bug) when their number is not the shape's.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, elements: &[T]) -> Self {
         let mut array = Self::unspecified(device, shape);
-        array.host_mut().copy_from_slice(elements);
+        array.buffer_mut().write(elements);
         array
     }
 
@@ -62,7 +62,7 @@ impl<T: Pod + Default> Array<T> {
 
     /// The elements as a vector on the host.
     pub fn to_vec(&self) -> Vec<T> {
-        self.data.host().to_vec()
+        self.data.to_vec()
     }
 
     /// The elements, for code that runs on the host.
@@ -72,12 +72,17 @@ impl<T: Pod + Default> Array<T> {
 
     /// The elements, writable; copied first where another handle shares them.
     pub fn host_mut(&mut self) -> &mut [T] {
+        self.buffer_mut().host_mut()
+    }
+
+    /// The memory, writable; copied first where another handle shares it.
+    fn buffer_mut(&mut self) -> &mut Buffer<T> {
         if Arc::get_mut(&mut self.data).is_none() {
             let mut own = Buffer::unspecified(&self.device, self.shape.count());
-            own.host_mut().copy_from_slice(self.data.host());
+            own.copy_from(0, &self.data, 0, self.data.len());
             self.data = Arc::new(own);
         }
-        Arc::get_mut(&mut self.data).expect("just made its own").host_mut()
+        Arc::get_mut(&mut self.data).expect("just made its own")
     }
 
     /// The same elements under another shape of as many elements. Panics (a bug) otherwise.
@@ -87,6 +92,18 @@ impl<T: Pod + Default> Array<T> {
         assert_eq!(self.shape.count(), shape.count(), "{} reshaped to {shape}", self.shape);
         self.shape = shape;
         self
+    }
+}
+
+impl<T: Pod> OnGpu for Array<T> {
+    fn address(&self) -> Address {
+        self.data.address()
+    }
+}
+
+impl<T: Pod + Default> OnGpuMut for Array<T> {
+    fn address_mut(&mut self) -> Address {
+        self.buffer_mut().address_mut()
     }
 }
 

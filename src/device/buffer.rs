@@ -1,26 +1,36 @@
 //! Memory of a device, recycled: a training step after the first allocates nothing.
 
-use super::Device;
 use super::cpu::{Block, Recycler};
+use super::gpu::{self, Address, OnGpu, OnGpuMut};
+use super::{Device, raise};
 use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// `len` numbers of type `T` on one device. Dropping it gives its memory back to the device's pool.
 pub struct Buffer<T> {
-    block: Block,
-    home: Arc<Recycler>,
+    place: Place,
     len: usize,
     kind: PhantomData<T>,
+}
+
+enum Place {
+    Host { block: Block, home: Arc<Recycler> },
+    Gpu(gpu::Block),
 }
 
 impl<T: Pod> Buffer<T> {
     /// A buffer with unspecified contents (whatever its memory held before).
     pub fn unspecified(device: &Device, len: usize) -> Self {
-        let Device::Cpu(cpu) = device;
-        let home = cpu.recycler();
-        let block = home.take(len * size_of::<T>());
-        Buffer { block, home, len, kind: PhantomData }
+        let bytes = len * size_of::<T>();
+        let place = match device {
+            Device::Cpu(cpu) => {
+                let home = cpu.recycler();
+                Place::Host { block: home.take(bytes), home }
+            }
+            Device::Gpu(gpu) => Place::Gpu(gpu.pool().take(bytes)),
+        };
+        Buffer { place, len, kind: PhantomData }
     }
 
     /// The number of elements.
@@ -33,19 +43,97 @@ impl<T: Pod> Buffer<T> {
         self.len == 0
     }
 
-    /// The elements, for code that runs on the host.
+    /// The elements, for the loops of the CPU. Panics (a bug) on another device.
     pub fn host(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.block)[..self.len]
+        match &self.place {
+            Place::Host { block, .. } => &bytemuck::cast_slice(block)[..self.len],
+            Place::Gpu(_) => panic!("host memory was asked of a buffer on a GPU"),
+        }
     }
 
-    /// The elements, writable, for code that runs on the host.
+    /// The elements, writable, for the loops of the CPU. Panics (a bug) on another device.
     pub fn host_mut(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.block)[..self.len]
+        match &mut self.place {
+            Place::Host { block, .. } => &mut bytemuck::cast_slice_mut(block)[..self.len],
+            Place::Gpu(_) => panic!("host memory was asked of a buffer on a GPU"),
+        }
+    }
+
+    /// The elements as a vector on the host; on a GPU this waits for the work that makes them.
+    pub fn to_vec(&self) -> Vec<T> {
+        match &self.place {
+            Place::Host { .. } => self.host().to_vec(),
+            Place::Gpu(block) => {
+                let mut elements = vec![T::zeroed(); self.len];
+                block.launcher().download(bytemuck::cast_slice_mut(&mut elements), block.address()).unwrap_or_else(|error| raise(error));
+                elements
+            }
+        }
+    }
+
+    /// Replace the contents. Panics (a bug) when the number of elements differs.
+    pub fn write(&mut self, elements: &[T]) {
+        assert_eq!(self.len, elements.len(), "elements of a buffer");
+        match &mut self.place {
+            Place::Host { .. } => self.host_mut().copy_from_slice(elements),
+            Place::Gpu(block) => {
+                block.launcher().upload(block.address(), bytemuck::cast_slice(elements)).unwrap_or_else(|error| raise(error));
+            }
+        }
+    }
+
+    /// Fill with `value`.
+    pub fn fill(&mut self, value: T) {
+        match &mut self.place {
+            Place::Host { .. } => self.host_mut().fill(value),
+            Place::Gpu(block) => {
+                // A word's worth of the value, repeated; the block is whole words long.
+                let mut word = [0u8; 4];
+                assert!(size_of::<T>() <= 4, "fill of a wide type");
+                word.chunks_exact_mut(size_of::<T>()).for_each(|part| part.copy_from_slice(bytemuck::bytes_of(&value)));
+                let words = (self.len * size_of::<T>()).div_ceil(4);
+                block.launcher().fill(block.address(), u32::from_ne_bytes(word), words).unwrap_or_else(|error| raise(error));
+            }
+        }
+    }
+
+    /// Copy `from[start..start + len]` to `at..` of this buffer, both on one device. Panics (a bug) out of bounds.
+    pub fn copy_from(&mut self, at: usize, from: &Buffer<T>, start: usize, len: usize) {
+        assert!(at + len <= self.len && start + len <= from.len, "copy of {len} elements");
+        let size = size_of::<T>();
+        match (&mut self.place, &from.place) {
+            (Place::Gpu(to), Place::Gpu(source)) => {
+                let (to_address, from_address) = (to.address().offset(at * size), source.address().offset(start * size));
+                to.launcher().copy(to_address, from_address, len * size).unwrap_or_else(|error| raise(error));
+            }
+            _ => self.host_mut()[at..at + len].copy_from_slice(&from.host()[start..start + len]),
+        }
+    }
+
+    fn place_on_gpu(&self) -> Address {
+        match &self.place {
+            Place::Gpu(block) => block.address(),
+            Place::Host { .. } => panic!("a kernel was given a buffer on the CPU"),
+        }
+    }
+}
+
+impl<T: Pod> OnGpu for Buffer<T> {
+    fn address(&self) -> Address {
+        self.place_on_gpu()
+    }
+}
+
+impl<T: Pod> OnGpuMut for Buffer<T> {
+    fn address_mut(&mut self) -> Address {
+        self.place_on_gpu()
     }
 }
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        self.home.give(std::mem::take(&mut self.block));
+        if let Place::Host { block, home } = &mut self.place {
+            home.give(std::mem::take(block));
+        }
     }
 }

@@ -4,11 +4,18 @@
 
 mod buffer;
 mod cpu;
+mod fault;
+mod gpu;
 
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
+pub use fault::{catch, raise};
+pub use gpu::{
+    Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel,
+};
 
 use crate::base::{Result, suggest, usage};
+use std::fmt;
 use std::sync::Arc;
 
 /// A device: a cheap handle, cloned freely.
@@ -16,7 +23,31 @@ use std::sync::Arc;
 pub enum Device {
     /// All cores of this machine, with the widest vector instructions that it has.
     Cpu(Arc<Cpu>),
+    /// A GPU, or the emulator of one: the kernels of `kernels/*.cu`.
+    Gpu(Gpu),
 }
+
+/// In which precision products are computed. Everything else is f32 in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Precision {
+    /// f32, or what equals it to rounding.
+    #[default]
+    F32,
+    /// Operands rounded to bf16, sums and master weights in f32.
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        })
+    }
+}
+
+/// The names of `--device`.
+const NAMES: [&str; 4] = ["auto", "cpu", "cuda", "emulated"];
 
 impl Device {
     /// The CPU with `threads` worker threads (`None`: one a core).
@@ -33,16 +64,25 @@ impl Device {
         Ok(Device::Cpu(Arc::new(Cpu::with_isa(threads, isa)?)))
     }
 
-    /// The device called `name`: `auto`, `cpu`.
+    /// The emulator, on `threads` threads (`None`: one a core). Errors: a build without one.
+    pub fn emulated(threads: Option<usize>, order: Order, flavour: Flavour) -> Result<Device> {
+        Ok(Device::Gpu(Gpu::emulated(threads, order, flavour)?))
+    }
+
+    /// The device called `name`: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:N`, `emulated`.
     ///
-    /// Errors (usage): an unknown name, or a device that this build does not carry.
+    /// Errors: an unknown name (usage), or a device that this machine or this build does not have.
     pub fn named(name: &str, threads: Option<usize>) -> Result<Device> {
-        match name {
-            "auto" | "cpu" => Device::cpu(threads),
-            _ if name == "cuda" || name.starts_with("cuda:") || name == "emulated" => {
-                Err(usage!("--device {name}: this build carries no GPU kernels; use --device cpu"))
+        match name.split_once(':').unwrap_or((name, "")) {
+            ("auto", "") => Gpu::cuda(0).map_or_else(|_| Device::cpu(threads), |gpu| Ok(Device::Gpu(gpu))),
+            ("cpu", "") => Device::cpu(threads),
+            ("emulated", "") => Device::emulated(threads, Order::default(), Flavour::default()),
+            ("cuda", "") => Ok(Device::Gpu(Gpu::cuda(0)?)),
+            ("cuda", index) => {
+                let index = index.parse().map_err(|_| usage!("--device {name}: {index} is no device index; use cuda:0"))?;
+                Ok(Device::Gpu(Gpu::cuda(index)?))
             }
-            _ => Err(usage!("--device {name}: no such device{}", suggest(name, ["auto", "cpu"]))),
+            _ => Err(usage!("--device {name}: no such device{}", suggest(name, NAMES))),
         }
     }
 
@@ -50,14 +90,16 @@ impl Device {
     pub fn describe(&self) -> String {
         match self {
             Device::Cpu(cpu) => format!("cpu ({} threads, {})", cpu.threads(), cpu.isa()),
+            Device::Gpu(gpu) => gpu.describe(),
         }
     }
 
     /// The values of `task(0)` … `task(count - 1)`, in that order: independent pieces of work, which the CPU shares out
-    /// among its threads (each piece then runs on one of them).
+    /// among its threads (each piece then runs on one of them). A GPU is given them in turn.
     pub fn map<R: Send>(&self, count: usize, task: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
         match self {
             Device::Cpu(cpu) => cpu.map(count, task),
+            Device::Gpu(_) => (0..count).map(task).collect(),
         }
     }
 
@@ -65,6 +107,7 @@ impl Device {
     pub fn threads(&self) -> usize {
         match self {
             Device::Cpu(cpu) => cpu.threads(),
+            Device::Gpu(_) => 1,
         }
     }
 }

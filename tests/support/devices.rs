@@ -1,10 +1,27 @@
 //! The devices under test, and the way in and out of their memory. Every case table runs on all of them.
 
-use caltrop::device::{Buffer, Device, Isa};
+use caltrop::device::{Buffer, Device, Flavour, Gpu, Isa, Order};
 use caltrop::tensor::{Array, Data, Tensor, planes};
 
-/// One thread and two with the best instructions of this machine, then two with each narrower set.
+/// Every device: the CPU's, and the emulated GPUs.
 pub fn all() -> Vec<Device> {
+    cpus().into_iter().chain(emulated()).collect()
+}
+
+/// The emulator with its threads in three orders, and once with every access checked. Empty where the build carries
+/// none (tests/emulated.rs says whether it should).
+pub fn emulated() -> Vec<Device> {
+    let settings = [
+        (2, Order::Forward, Flavour::Fast),
+        (1, Order::Reverse, Flavour::Fast),
+        (2, Order::Random(7), Flavour::Fast),
+        (2, Order::Forward, Flavour::Checked),
+    ];
+    settings.into_iter().filter_map(|(threads, order, flavour)| Some(Device::Gpu(Gpu::emulated(Some(threads), order, flavour).ok()?))).collect()
+}
+
+/// One thread and two with the best instructions of this machine, then two with each narrower set.
+pub fn cpus() -> Vec<Device> {
     let best = Isa::detect();
     let narrower = Isa::ALL.into_iter().skip_while(|&isa| isa != best).skip(1).filter(|isa| isa.runs_here());
     let settings = [(1, best), (2, best)].into_iter().chain(narrower.map(|isa| (2, isa)));
@@ -99,7 +116,12 @@ pub fn decoded(x: &Data) -> Vec<f64> {
 
 /// Leaves freed memory of every size up to a quarter of a megabyte full of NaN, so that an op that reads what it
 /// has not written, or leaves out what it should write, is found.
+///
+/// The emulator does so by itself whenever memory is used again.
 pub fn poison(device: &Device) {
+    if matches!(device, Device::Gpu(_)) {
+        return;
+    }
     const LINE: usize = 16; // numbers
     let mut held = Vec::new();
     let mut lines: usize = 1;

@@ -164,6 +164,7 @@ pub fn forward(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, 
         );
     }
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::forward(cpu, &geometry, x, weight, bias)),
     }
 }
@@ -174,6 +175,7 @@ pub fn backward_input(dy: &Tensor, weight: &Weight, input: Shape, stride: usize,
     let geometry = Geometry::new(input, weight.value().shape(), stride, pad)?;
     ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
     match dy.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::backward_input(cpu, &geometry, dy, weight)),
     }
 }
@@ -183,6 +185,7 @@ pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad:
     let geometry = Geometry::new(x.shape(), weight, stride, pad)?;
     ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => Ok(cpu::backward_weight(&geometry, x, dy)),
     }
 }
@@ -190,6 +193,7 @@ pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad:
 /// db `[C_out]` = Σ of dy over everything but channels.
 pub fn backward_bias(dy: &Tensor) -> Tensor {
     match dy.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::backward_bias(cpu, dy),
     }
 }

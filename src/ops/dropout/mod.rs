@@ -13,6 +13,7 @@ use crate::tensor::Tensor;
 pub fn forward(x: &Tensor, p: f32, stream: Philox) -> Result<Tensor> {
     ensure!((0.0..1.0).contains(&p), "dropout: probability {p} is not in 0..1");
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::mask(cpu, x, p, stream)),
     }
 }

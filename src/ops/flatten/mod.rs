@@ -26,6 +26,7 @@ pub fn backward(dy: Tensor, shape: Shape) -> Tensor {
         return dy.reshaped(shape);
     }
     match dy.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::exchange(cpu, &dy, [shape[0], shape[3], pixels, shape[4]], shape),
     }
 }
@@ -38,6 +39,7 @@ fn fold<T: Pod + Default + Send + Sync>(x: Array<T>) -> Array<T> {
         return x.reshaped(folded);
     }
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::exchange(cpu, &x, [shape[0], pixels, shape[3], shape[4]], folded),
     }
 }

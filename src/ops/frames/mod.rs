@@ -15,6 +15,7 @@ pub fn mean(y: &Tensor) -> Tensor {
         return y.clone().reshaped([shape[0], shape[4]]);
     }
     match y.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => cpu::mean(y),
     }
 }
@@ -24,6 +25,7 @@ pub fn repeat(x: &Tensor, steps: usize, factor: f32) -> Tensor {
     let shape = x.shape();
     let shape = Shape::new(&[shape[0], shape[1], shape[2], steps, shape[4]]);
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::repeat(cpu, x, shape, factor),
     }
 }

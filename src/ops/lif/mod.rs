@@ -88,6 +88,7 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     let shape = y.shape();
     let mut codes = Array::unspecified(y.device(), [shape[0], shape[1], shape[2], crate::tensor::planes(dynamics.steps), shape[4]]);
     match y.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::forward(cpu, y, affine, v_th.host()[0], dynamics, &mut codes),
     }
     Ok(Data::Spikes { codes, steps: dynamics.steps })
@@ -113,6 +114,7 @@ pub fn backward(
     };
     let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
     let dv_th = match y.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx),
     };
     Ok(Gradients { dx, dv_th: Tensor::full(y.device(), [], dv_th as f32) })
@@ -122,6 +124,7 @@ pub fn backward(
 pub fn count(spikes: &Data) -> u64 {
     let Data::Spikes { codes, .. } = spikes else { return 0 };
     match codes.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::count(cpu, codes.host()),
     }
 }
@@ -130,6 +133,7 @@ pub fn count(spikes: &Data) -> u64 {
 pub fn silent(spikes: &Data) -> u64 {
     let Data::Spikes { codes, .. } = spikes else { return 0 };
     match codes.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => cpu::silent(codes),
     }
 }

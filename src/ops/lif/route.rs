@@ -1,8 +1,40 @@
 //! From a neuron's pixels to the upstream gradient that belongs to them.
 
-use super::Spread;
+use super::{Spread, Upstream};
 use crate::base::Shape;
+use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
+
+/// [`Route`] and the extents around it, as kernels want them (`Route` in kernels/route.cuh).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Geometry {
+    /// N.
+    pub images: u32,
+    /// H of the current.
+    pub height: u32,
+    /// W of the current.
+    pub width: u32,
+    /// C.
+    pub channels: u32,
+    /// Frames stored of the current, 1 or T.
+    pub frames: u32,
+    /// Frames stored of the gradient, 1 or T.
+    pub gradient_frames: u32,
+    /// 1 where the gradient belongs to 2x2 pools above the current.
+    pub quarters: u32,
+    /// T.
+    pub steps: u32,
+}
+
+impl Geometry {
+    /// For a current of this shape `[N,H,W,F,C]` and an upstream gradient that fits it.
+    pub fn new(current: Shape, upstream: Upstream, steps: usize) -> Geometry {
+        let [images, height, width, frames, channels] = [0, 1, 2, 3, 4].map(|axis| current[axis] as u32);
+        let (gradient_frames, quarters) = (upstream.gradient.shape()[3] as u32, u32::from(upstream.spread == Spread::Quarters));
+        Geometry { images, height, width, channels, frames, gradient_frames, quarters, steps: steps as u32 }
+    }
+}
 
 /// Where the gradient of a pixel lies.
 #[derive(Clone, Copy)]

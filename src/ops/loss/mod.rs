@@ -72,6 +72,7 @@ fn single(logits: &Tensor, loss: impl Fn(&[f32], usize, &mut [f32]) -> f64) -> R
     let shape = logits.shape();
     let (mut values, mut dlogits) = (Tensor::unspecified(logits.device(), [shape[0]]), Tensor::unspecified(logits.device(), shape));
     match logits.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => {
             let rows = logits.host().chunks_exact(shape[1]).zip(dlogits.host_mut().chunks_exact_mut(shape[1]));
             for (n, ((z, dz), value)) in rows.zip(values.host_mut()).enumerate() {
@@ -88,6 +89,7 @@ fn paired(adv: &Tensor, clean: &Tensor, loss: impl Fn(&[f32], &[f32], usize, &mu
     let blank = || Tensor::unspecified(adv.device(), shape);
     let (mut values, mut dadv, mut dclean) = (Tensor::unspecified(adv.device(), [shape[0]]), blank(), blank());
     match adv.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => {
             let (k, da, dc) = (shape[1], dadv.host_mut(), dclean.host_mut());
             for (n, value) in values.host_mut().iter_mut().enumerate() {

@@ -37,6 +37,7 @@ pub fn percentile(y: &Tensor, affine: Option<&Affine>, repeats: usize, percentil
     ensure!(count > 0 && repeats > 0, "percentile: no values in {}", y.shape());
     let rank = percentile.rank((count * repeats) as u64) / repeats as u64;
     match y.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::kth_smallest(cpu, y, affine, rank),
     }
 }

@@ -23,6 +23,7 @@ pub enum Noise {
 pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> {
     ensure!(like.shape()[0] == streams.len(), "pixel: {} images, {} streams", like.shape()[0], streams.len());
     match like.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::noise(cpu, like, noise, streams)),
     }
 }
@@ -31,6 +32,7 @@ pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> 
 pub fn displace(x: &Tensor, noise: &Tensor, factor: f32) -> Result<Tensor> {
     same(x, noise)?;
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::combine(cpu, [x, noise, noise], move |[x, d, _]| (x + factor * d).clamp(0.0, 1.0))),
     }
 }
@@ -40,6 +42,7 @@ pub fn signed_step(x: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps:
     same(x, adv)?;
     same(x, gradient)?;
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::combine(cpu, [x, adv, gradient], move |[x, adv, g]| {
             (x + (adv + alpha * cpu::sign(g) - x).clamp(-eps, eps)).clamp(0.0, 1.0)
         })),

@@ -14,6 +14,7 @@ pub fn average(x: &Data) -> Result<Data> {
     let shape = x.shape();
     ensure!(shape[1] >= 2 && shape[2] >= 2, "pool: a 2x2 pool does not fit an image of {}x{}", shape[1], shape[2]);
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::average(cpu, x)),
     }
 }
@@ -22,6 +23,7 @@ pub fn average(x: &Data) -> Result<Data> {
 pub fn spread(dy: &Tensor, shape: Shape) -> Tensor {
     let shape = Shape::new(&[shape[0], shape[1], shape[2], dy.shape()[3], shape[4]]);
     match dy.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::spread(cpu, dy, shape),
     }
 }
@@ -29,6 +31,7 @@ pub fn spread(dy: &Tensor, shape: Shape) -> Tensor {
 /// Means over the image: `[N,1,1,F,C]` of x `[N,H,W,F,C]`.
 pub fn global(x: &Data) -> Tensor {
     match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::global(cpu, x),
     }
 }
@@ -37,6 +40,7 @@ pub fn global(x: &Data) -> Tensor {
 pub fn global_backward(dy: &Tensor, shape: Shape) -> Tensor {
     let shape = Shape::new(&[shape[0], shape[1], shape[2], dy.shape()[3], shape[4]]);
     match dy.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::global_backward(cpu, dy, shape),
     }
 }
@@ -46,6 +50,7 @@ pub fn numbers(x: &Data) -> Tensor {
     match x {
         Data::Real(tensor) => tensor.clone(),
         _ => match x.device() {
+            Device::Gpu(_) => crate::ops::missing(),
             Device::Cpu(cpu) => cpu::numbers(cpu, x),
         },
     }

@@ -3,6 +3,7 @@
 //! Contract: results are written (`=`). y is all that forward saves; its gradient is dz where the current is > 0.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -13,6 +14,7 @@ use crate::tensor::Tensor;
 /// z, the shape of y.
 pub fn forward(y: &Tensor, affine: Option<&Affine>) -> Tensor {
     match y.device() {
+        Device::Gpu(gpu) => gpu::forward(gpu, y, affine),
         Device::Cpu(cpu) => cpu::forward(cpu, y, affine),
     }
 }
@@ -27,6 +29,7 @@ pub fn backward(y: &Tensor, affine: Option<&Affine>, upstream: Upstream, down: D
         y.shape()
     );
     match y.device() {
+        Device::Gpu(gpu) => Ok(gpu::backward(gpu, y, affine, upstream, down)),
         Device::Cpu(cpu) => Ok(cpu::backward(cpu, y, affine, upstream, down)),
     }
 }

@@ -24,6 +24,7 @@ pub fn step(p: &mut Tensor, gradient: &Tensor, velocity: &mut Option<Tensor>, ra
     ensure!(p.shape().count() == gradient.shape().count(), "sgd: parameter {}, gradient {}", p.shape(), gradient.shape());
     let device = p.device().clone();
     match &device {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => cpu::step(cpu, p, gradient, velocity, rates),
     }
     Ok(())
