@@ -42,26 +42,45 @@ static inline void unpack(float* to, uint32_t pair) {
     std::memcpy(to, &both, 8);
 }
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(EMU_NO_CLONES)
-#define EMU_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define EMU_CLONES
-#endif
-// Products of bf16 are exact in f32; sums are f32 in the order of k, so all instruction sets give the same bits.
-EMU_CLONES static void multiply(const Slot* in) {
-    alignas(64) float a[16][16], b[16][16][8], c[16][8];
+// Eight neighbouring columns.
+typedef float Row __attribute__((vector_size(32)));
+
+// c (16x8) += a (16x16) * b (16x8). Products of bf16 are exact in f32, sums are f32 in the order of k: the same bits on every
+// machine. Eight rows at a time keep eight independent sums in registers.
+static inline void multiply_tile(const float (&a)[16][16], const Row (&b)[16], Row (&c)[16]) {
+    for (int top = 0; top < 16; top += 8) {
+        Row c0 = c[top], c1 = c[top + 1], c2 = c[top + 2], c3 = c[top + 3];
+        Row c4 = c[top + 4], c5 = c[top + 5], c6 = c[top + 6], c7 = c[top + 7];
+        for (int k = 0; k < 16; k++) {
+            const Row bk = b[k];
+            c0 += a[top][k] * bk;
+            c1 += a[top + 1][k] * bk;
+            c2 += a[top + 2][k] * bk;
+            c3 += a[top + 3][k] * bk;
+            c4 += a[top + 4][k] * bk;
+            c5 += a[top + 5][k] * bk;
+            c6 += a[top + 6][k] * bk;
+            c7 += a[top + 7][k] * bk;
+        }
+        c[top] = c0, c[top + 1] = c1, c[top + 2] = c2, c[top + 3] = c3;
+        c[top + 4] = c4, c[top + 5] = c5, c[top + 6] = c6, c[top + 7] = c7;
+    }
+}
+
+// All MT x NT products of a warp's tile; the layout of the lanes' registers is told in gpu.cuh.
+static void multiply(const Slot* in) {
+    alignas(64) float a[16][16];
+    Row b[16][16], c[16];
     const int mt = in[0].mt, nt = in[0].nt;
     for (int n = 0; n < nt; n++)
         for (int l = 0; l < LANES; l++) {
             const int g = l >> 2, t = 2 * (l & 3);
             const uint32_t* pairs = in[l].b + 2 * n;
-            float two[4];
-            unpack(two, pairs[0]);
-            unpack(two + 2, pairs[1]);
-            b[n][t][g] = two[0];
-            b[n][t + 1][g] = two[1];
-            b[n][t + 8][g] = two[2];
-            b[n][t + 9][g] = two[3];
+            float* column = (float*)b[n] + g;
+            column[8 * t] = __uint_as_float(pairs[0] << 16);
+            column[8 * t + 8] = __uint_as_float(pairs[0] & 0xffff0000u);
+            column[8 * t + 64] = __uint_as_float(pairs[1] << 16);
+            column[8 * t + 72] = __uint_as_float(pairs[1] & 0xffff0000u);
         }
     for (int m = 0; m < mt; m++) {
         for (int l = 0; l < LANES; l++) {
@@ -75,21 +94,15 @@ EMU_CLONES static void multiply(const Slot* in) {
         for (int n = 0; n < nt; n++) {
             const int tile = 4 * (m * nt + n);
             for (int l = 0; l < LANES; l++) {
-                const int g = l >> 2, t = 2 * (l & 3);
-                std::memcpy(&c[g][t], in[l].c + tile, 8);
-                std::memcpy(&c[g + 8][t], in[l].c + tile + 2, 8);
+                float* pair = (float*)c + 8 * (l >> 2) + 2 * (l & 3);
+                std::memcpy(pair, in[l].c + tile, 8);
+                std::memcpy(pair + 64, in[l].c + tile + 2, 8);
             }
-            for (int i = 0; i < 16; i++) {
-                float sum[8];
-                for (int j = 0; j < 8; j++) sum[j] = c[i][j];
-                for (int k = 0; k < 16; k++)
-                    for (int j = 0; j < 8; j++) sum[j] += a[i][k] * b[n][k][j];
-                for (int j = 0; j < 8; j++) c[i][j] = sum[j];
-            }
+            multiply_tile(a, b[n], c);
             for (int l = 0; l < LANES; l++) {
-                const int g = l >> 2, t = 2 * (l & 3);
-                std::memcpy(in[l].c + tile, &c[g][t], 8);
-                std::memcpy(in[l].c + tile + 2, &c[g + 8][t], 8);
+                const float* pair = (const float*)c + 8 * (l >> 2) + 2 * (l & 3);
+                std::memcpy(in[l].c + tile, pair, 8);
+                std::memcpy(in[l].c + tile + 2, pair + 64, 8);
             }
         }
     }
