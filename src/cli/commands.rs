@@ -3,10 +3,10 @@
 use super::args::{Common, Convert, Demo, Finetune, Precision, Run, RunOptions};
 use super::progress::Shown;
 use super::{recipes, say, version};
-use crate::base::{Result, ensure, file, usage};
+use crate::base::{Error, Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
-use crate::device::Device;
+use crate::device::{Device, Flavour, Gpu, Order};
 use crate::drive::{self, Begin, Ending, Recipe, Setup};
 use crate::nn::{Model, Spec};
 use crate::record::Report;
@@ -37,10 +37,15 @@ pub fn device(common: &Common) -> Result<Device> {
     if common.precision == Precision::Bf16 {
         return Err(usage!("--precision bf16: the cpu device of this version computes in f32 alone; leave --precision out"));
     }
-    if let Some(threads) = common.threads.filter(|&threads| threads > MOST_THREADS) {
-        return Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core"));
-    }
+    check_threads(common.threads)?;
     Device::named(&common.device, common.threads)
+}
+
+fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if threads > MOST_THREADS => Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core")),
+        _ => Ok(()),
+    }
 }
 
 /// The data set `name`, from `dir` or embedded.
@@ -231,10 +236,22 @@ fn check_convert(args: &Convert) -> Result<()> {
     Ok(())
 }
 
-/// `caltrop devices`.
+/// `caltrop devices`: what `--device` can name here, or why it cannot.
 pub fn devices(common: &Common) -> Result<()> {
-    let cpu = device(common)?;
-    say(format!("cpu       {}", cpu.describe()))?;
-    say("cuda      not in this build (no GPU kernels)")?;
-    say("emulated  not in this build (no GPU kernels)")
+    check_threads(common.threads)?;
+    say(format!("cpu       {}", Device::cpu(common.threads)?.describe()))?;
+    match Gpu::list() {
+        Ok(lines) => lines.iter().try_for_each(|line| say(format!("cuda      {line}")))?,
+        Err(error) => say(format!("cuda      none: {}", reason(&error)))?,
+    }
+    match Device::emulated(common.threads, Order::default(), Flavour::default()) {
+        Ok(emulated) => say(format!("emulated  {}", emulated.describe())),
+        Err(error) => say(format!("emulated  none: {}", reason(&error))),
+    }
+}
+
+/// The text of an error about a device, without the option that asked for it.
+fn reason(error: &Error) -> String {
+    let text = error.to_string();
+    text.split_once(": ").filter(|(option, _)| option.starts_with("--device")).map_or(text.clone(), |(_, rest)| rest.to_string())
 }
