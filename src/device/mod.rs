@@ -10,9 +10,7 @@ mod gpu;
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
 pub use fault::{catch, raise};
-pub use gpu::{
-    Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel,
-};
+pub use gpu::{Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel};
 
 use crate::base::{Result, suggest, usage};
 use std::fmt;
@@ -83,6 +81,23 @@ impl Device {
                 Ok(Device::Gpu(Gpu::cuda(index)?))
             }
             _ => Err(usage!("--device {name}: no such device{}", suggest(name, NAMES))),
+        }
+    }
+
+    /// The same device, computing products in `precision`.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Device {
+        match self {
+            Device::Cpu(cpu) => Device::Cpu(Arc::new(cpu.with_precision(precision))),
+            Device::Gpu(gpu) => Device::Gpu(gpu.with_precision(precision)),
+        }
+    }
+
+    /// The precision of products.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Device::Cpu(cpu) => cpu.precision(),
+            Device::Gpu(gpu) => gpu.precision(),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod convex;
 pub mod dropout;
 pub mod flatten;
 pub mod frames;
+mod launch;
 pub mod lif;
 pub mod loss;
 pub mod norm;
@@ -17,7 +18,6 @@ pub mod pool;
 pub mod product;
 pub mod relu;
 pub mod sgd;
-mod launch;
 mod vector;
 mod wide;
 

@@ -17,7 +17,10 @@ pub fn emulated() -> Vec<Device> {
         (2, Order::Random(7), Flavour::Fast),
         (2, Order::Forward, Flavour::Checked),
     ];
-    settings.into_iter().filter_map(|(threads, order, flavour)| Some(Device::Gpu(Gpu::emulated(Some(threads), order, flavour).ok()?))).collect()
+    settings
+        .into_iter()
+        .filter_map(|(threads, order, flavour)| Some(Device::Gpu(Gpu::emulated(Some(threads), order, flavour).ok()?)))
+        .collect()
 }
 
 /// One thread and two with the best instructions of this machine, then two with each narrower set.
