@@ -67,4 +67,12 @@ impl Device {
             Device::Cpu(cpu) => cpu.threads(),
         }
     }
+
+    /// How many images go through a network together where `cached` of them fill a core's cache and none sees another:
+    /// those on the CPU, which gives each slice to a thread.
+    pub fn slice_of(&self, cached: usize) -> usize {
+        match self {
+            Device::Cpu(_) => cached,
+        }
+    }
 }

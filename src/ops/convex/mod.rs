@@ -23,7 +23,7 @@ pub struct Gradients {
 pub fn forward(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
     check(a, b, c)?;
     match a.device() {
-        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, c)),
     }
 }
 
@@ -39,7 +39,7 @@ pub fn backward(dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Gradi
         b.shape()
     );
     match a.device() {
-        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, c)),
     }
 }
 
