@@ -125,4 +125,13 @@ impl Device {
             Device::Gpu(_) => 1,
         }
     }
+
+    /// How many images go through a network together where `cached` of them fill a core's cache and none sees another:
+    /// those on the CPU, which gives each slice to a thread; all of them on a GPU.
+    pub fn slice_of(&self, cached: usize) -> usize {
+        match self {
+            Device::Cpu(_) => cached,
+            Device::Gpu(_) => usize::MAX,
+        }
+    }
 }
