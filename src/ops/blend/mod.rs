@@ -19,6 +19,7 @@ pub fn blend(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
         ensure!(part.shape() == first.shape(), "blend: a tensor of {} among those of {}", part.shape(), first.shape());
     }
     match first.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::blend(cpu, parts)),
     }
 }

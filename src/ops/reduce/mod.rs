@@ -17,6 +17,7 @@ pub const MOST: usize = 2;
 pub fn sum(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
     ensure!((1..=MOST).contains(&parts.len()), "reduce: {} tensors; 1 to {MOST} can be summed", parts.len());
     match parts[0].0.device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => Ok(cpu::sum(parts)),
     }
 }
@@ -27,6 +28,7 @@ pub fn sum(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
 pub fn finite(tensors: &[&Tensor]) -> Result<Array<u32>> {
     ensure!(!tensors.is_empty(), "reduce: no tensor to look at");
     match tensors[0].device() {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(cpu) => Ok(cpu::finite(cpu, tensors)),
     }
 }

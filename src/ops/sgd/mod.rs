@@ -34,6 +34,7 @@ pub fn step(p: &mut Tensor, gradient: &Tensor, velocity: &mut Option<Tensor>, ra
 pub fn at_least(p: &mut Tensor, floor: f32) {
     let device = p.device().clone();
     match &device {
+        Device::Gpu(_) => crate::ops::missing(),
         Device::Cpu(_) => cpu::at_least(p, floor),
     }
 }
