@@ -1,8 +1,8 @@
 //! Work that is noted once and done many times: a CUDA graph.
 
+use super::Gpu;
 use super::launcher::Graph;
 use super::pool::Pool;
-use super::Gpu;
 use crate::base::Result;
 use std::sync::Arc;
 

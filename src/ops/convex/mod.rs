@@ -24,7 +24,7 @@ pub fn forward(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
     check(a, b, c)?;
     match a.device() {
         Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, c)),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn backward(dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Gradi
     );
     match a.device() {
         Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, c)),
     }
 }
 
