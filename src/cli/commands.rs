@@ -3,7 +3,7 @@
 use super::args::{Common, Convert, Demo, Finetune, Run, RunOptions};
 use super::progress::Shown;
 use super::{recipes, say, version};
-use crate::base::{Error, Result, ensure, file, usage};
+use crate::base::{Error, Kind, Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
 use crate::device::{Device, Flavour, Gpu, Order};
@@ -34,15 +34,10 @@ const MOST_THREADS: usize = 1024;
 
 /// The device of `--device`, `--threads` and `--precision`.
 pub fn device(common: &Common) -> Result<Device> {
-    check_threads(common.threads)?;
-    Ok(Device::named(&common.device, common.threads)?.with_precision(common.precision.into()))
-}
-
-fn check_threads(threads: Option<usize>) -> Result<()> {
-    match threads {
-        Some(threads) if threads > MOST_THREADS => Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core")),
-        _ => Ok(()),
+    if let Some(threads) = common.threads.filter(|&threads| threads > MOST_THREADS) {
+        return Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core"));
     }
+    Ok(Device::named(&common.device, common.threads)?.with_precision(common.precision.into()))
 }
 
 /// The data set `name`, from `dir` or embedded.
@@ -235,7 +230,11 @@ fn check_convert(args: &Convert) -> Result<()> {
 
 /// `caltrop devices`: what `--device` can name here, or why it cannot.
 pub fn devices(common: &Common) -> Result<()> {
-    check_threads(common.threads)?;
+    if let Err(error) = device(common)
+        && error.kind() == Kind::Usage
+    {
+        return Err(error);
+    }
     say(format!("cpu       {}", Device::cpu(common.threads)?.describe()))?;
     match Gpu::list() {
         Ok(lines) => lines.iter().try_for_each(|line| say(format!("cuda      {line}")))?,

@@ -5,8 +5,8 @@ use crate::base::{Error, Result, fail};
 use cudarc::driver::sys::{self, CUcontext, CUdevice, CUevent, CUevent_flags, CUresult, CUstream, CUstream_flags};
 use std::cell::Cell;
 use std::ptr::null_mut;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A GPU's primary context. Every use binds it to the calling thread first, so it may come from any.
 pub struct Context {
@@ -173,10 +173,6 @@ impl Event {
         // SAFETY: both live and timed; writes one float.
         self.context.check("tell the time", unsafe { sys::cuEventElapsedTime_v2(&raw mut milliseconds, earlier.raw, self.raw) })?;
         Ok(f64::from(milliseconds) / 1e3)
-    }
-
-    pub fn is_of(&self, context: &Arc<Context>) -> bool {
-        Arc::ptr_eq(&self.context, context)
     }
 }
 

@@ -197,7 +197,10 @@ fn no_gpu() -> Error {
 }
 
 fn check_kernels(files: usize) -> Result<()> {
-    ensure!(files > 0, "--device cuda: this build carries no GPU kernels: nvcc was not found; run tools/get-nvcc.sh or set NVCC, and rebuild");
+    ensure!(
+        files > 0,
+        "--device cuda: this build carries no GPU kernels: nvcc was not found; run tools/get-nvcc.sh or set NVCC, and rebuild"
+    );
     Ok(())
 }
 
@@ -230,9 +233,9 @@ fn check_started(code: CUresult) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
         CUresult::CUDA_ERROR_NO_DEVICE => Err(no_gpu()),
-        CUresult::CUDA_ERROR_STUB_LIBRARY => {
-            Err(fail!("--device cuda: the libcuda found is the toolkit's stub, not a driver; take it out of LD_LIBRARY_PATH, or use --device cpu"))
-        }
+        CUresult::CUDA_ERROR_STUB_LIBRARY => Err(fail!(
+            "--device cuda: the libcuda found is the toolkit's stub, not a driver; take it out of LD_LIBRARY_PATH, or use --device cpu"
+        )),
         code => Err(fail!("--device cuda: the CUDA driver does not start: {code:?}; look at nvidia-smi, or use --device cpu")),
     }
 }
@@ -277,21 +280,34 @@ mod tests {
     fn the_device_is_chosen_by_index() {
         let both = || vec![gpu("NVIDIA A", (8, 0)), gpu("NVIDIA B", (7, 5))];
         assert_eq!(choose(both(), 0).unwrap().1.name, "NVIDIA A");
-        assert_eq!(text(choose(both(), 2)), "--device cuda:2: no such device; this machine has 2 (NVIDIA A, NVIDIA B), counted from cuda:0");
         assert_eq!(
-            text(choose(both(), 1)),
-            "--device cuda:1: NVIDIA B has compute capability 7.5, the kernels need 8.0; use --device cpu"
+            text(choose(both(), 2)),
+            "--device cuda:2: no such device; this machine has 2 (NVIDIA A, NVIDIA B), counted from cuda:0"
         );
+        assert_eq!(text(choose(both(), 1)), "--device cuda:1: NVIDIA B has compute capability 7.5, the kernels need 8.0; use --device cpu");
         assert!(text(choose(vec![], 0)).contains("finds no GPU"));
         assert_eq!(gpu("NVIDIA A", (9, 0)).1.describe(), "NVIDIA A, compute capability 9.0, 80.0 GiB");
     }
 
     #[test]
     fn every_function_that_is_called_is_looked_for_at_the_start() {
-        let sources = [include_str!("context.rs"), include_str!("graph.rs"), include_str!("memory.rs"), include_str!("mod.rs"), include_str!("modules.rs"), include_str!("driver.rs")];
+        let sources = [
+            include_str!("context.rs"),
+            include_str!("graph.rs"),
+            include_str!("memory.rs"),
+            include_str!("mod.rs"),
+            include_str!("modules.rs"),
+            include_str!("driver.rs"),
+        ];
         let mut called: Vec<&str> = Vec::new();
         for source in sources {
-            called.extend(source.split("sys::").skip(1).filter_map(|rest| rest.split('(').next()).filter(|name| name.starts_with("cu") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')));
+            called.extend(
+                source
+                    .split("sys::")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('(').next())
+                    .filter(|name| name.starts_with("cu") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')),
+            );
         }
         called.retain(|name| !["culib", "cuDriverGetVersion"].contains(name));
         called.sort_unstable();

@@ -2,7 +2,7 @@
 
 use super::context::Event;
 use super::{Core, locked};
-use crate::base::{Result, ensure, fail};
+use crate::base::{Result, fail};
 use crate::device::gpu::launcher::{Graph, Stamp};
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUresult, CUstreamCaptureMode};
 use std::any::Any;
@@ -104,7 +104,7 @@ impl Stamp for Moment {
         let earlier = earlier.as_any().downcast_ref::<Moment>().filter(|earlier| Arc::ptr_eq(&earlier.core, &self.core));
         let earlier = earlier.ok_or_else(|| fail!("gpu: stamps of two devices"))?;
         self.core.context.bind()?;
-        ensure!(!locked(&self.core.work).is_recording(), "gpu: a stamp was read while a graph is recorded; read it before or after");
+        locked(&self.core.work).refuse_while_recording("reading a stamp")?;
         earlier.event.wait()?;
         self.event.wait()?;
         self.event.since(&earlier.event)

@@ -132,7 +132,9 @@ fn refused_module(file: &str, code: CUresult, facts: &Facts) -> Error {
         | CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND
         | CUresult::CUDA_ERROR_JIT_COMPILATION_DISABLED
         | CUresult::CUDA_ERROR_INVALID_PTX => {
-            fail!("gpu: kernels/{file}.cu was not compiled for compute capability {major}.{minor} ({code:?}); rebuild with CALTROP_ARCHS unset")
+            fail!(
+                "gpu: kernels/{file}.cu was not compiled for compute capability {major}.{minor} ({code:?}); rebuild with CALTROP_ARCHS unset"
+            )
         }
         code => fail!("gpu: cannot load kernels/{file}.cu: {code:?}"),
     }
@@ -151,7 +153,13 @@ fn check_arguments(name: &str, wants: &[usize], given: &[(*const u8, u32)]) -> R
 fn check_blocks(name: &str, grid: Grid) -> Result<()> {
     let [x, y, z] = grid.blocks;
     let fits = grid.blocks.iter().zip(BLOCKS).all(|(&blocks, most)| blocks <= most);
-    ensure!(fits, "gpu: {name} would need {x} x {y} x {z} blocks, the most is {} x {} x {}; lower the batch size", BLOCKS[0], BLOCKS[1], BLOCKS[2]);
+    ensure!(
+        fits,
+        "gpu: {name} would need {x} x {y} x {z} blocks, the most is {} x {} x {}; lower the batch size",
+        BLOCKS[0],
+        BLOCKS[1],
+        BLOCKS[2]
+    );
     Ok(())
 }
 
@@ -197,6 +205,9 @@ mod tests {
     fn a_file_that_cannot_be_loaded_says_for_which_gpu() {
         let text = refused_module("relu", CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU, &facts()).to_string();
         assert!(text.contains("kernels/relu.cu was not compiled for compute capability 8.6"), "{text}");
-        assert_eq!(refused_module("relu", CUresult::CUDA_ERROR_FILE_NOT_FOUND, &facts()).to_string(), "gpu: cannot load kernels/relu.cu: CUDA_ERROR_FILE_NOT_FOUND");
+        assert_eq!(
+            refused_module("relu", CUresult::CUDA_ERROR_FILE_NOT_FOUND, &facts()).to_string(),
+            "gpu: cannot load kernels/relu.cu: CUDA_ERROR_FILE_NOT_FOUND"
+        );
     }
 }
