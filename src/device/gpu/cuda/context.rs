@@ -69,7 +69,7 @@ impl Context {
 fn fault(code: CUresult, last: Option<&'static str>) -> Error {
     match last {
         Some(name) => fail!("gpu: a kernel failed ({code:?}): {name}, or one launched before it; CALTROP_LAUNCH_BLOCKING=1 finds it"),
-        None => fail!("gpu: a kernel of another program failed ({code:?}); try again, or look at nvidia-smi"),
+        None => fail!("gpu: the device failed before anything was launched ({code:?}); look at nvidia-smi, and try again"),
     }
 }
 
@@ -195,6 +195,6 @@ mod tests {
             text(Some("relu_forward")),
             "gpu: a kernel failed (CUDA_ERROR_ILLEGAL_ADDRESS): relu_forward, or one launched before it; CALTROP_LAUNCH_BLOCKING=1 finds it"
         );
-        assert!(text(None).contains("another program"));
+        assert!(text(None).contains("before anything was launched"));
     }
 }
