@@ -189,6 +189,10 @@ KERNEL(bug_misaligned_vector, 32, 1, float* p, int n) {
 }
 KERNEL(bug_division_by_zero, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(n / (n - 256)); }
 
+KERNEL(bug_shift_by_all_bits, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(1u << (n / 8)); } // 0 on a GPU, 1 on x86
+KERNEL(bug_signed_overflow, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(n * 0x1000000 + (int)threadIdx.x); }
+KERNEL(bug_float_too_large, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(int)(1e30f * (float)n); }
+
 // ---- races of global memory (two blocks)
 KERNEL(ok_global_own_bytes, 64, 1, float* p, int n) {
     ((uint8_t*)p)[blockIdx.x * 64 + threadIdx.x] = (uint8_t)threadIdx.x; // neighbours share words
