@@ -147,46 +147,43 @@ template <int TA_, int TB_, int BM_, int BN_, int WM_, int WN_> struct Tile {
     static constexpr int STAGE = TA * A_TERM + TB * B_TERM;                 // of a stage: terms of a, then of b
 };
 
-// Multiplies a staged chunk. TRANSPOSED: the tiles hold 32 rows of depth (cells along BM and BN), else rows of 4 cells of depth.
-template <class T, bool TRANSPOSED>
-DEVI void multiply_chunk(float (&sums)[T::MT][T::NT][4], const unsigned char* a) {
-    const unsigned char* b = a + T::TA * T::A_TERM;
-    constexpr bool PLAIN = T::TA == 1 && T::TB == 1;
-    constexpr int ROWS = TOGETHER<T::MT, (T::MT < 2 ? T::MT : 2)>, PAIRS = PLAIN ? T::NT / 2 : TOGETHER<T::NT / 2, 1>;
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, m = warp / T::WARPS_N * T::WM, n = warp % T::WARPS_N * T::WN;
-    // The row and the cell (within 16 x 16) whose address this lane gives, for a and for b.
-    const int inner = lane & 7, middle = lane >> 3 & 1, outer = lane >> 4;
-#pragma unroll(PLAIN ? CHUNK / 16 : 1)
-    for (int k = 0; k < CHUNK / 16; k++) {
-        uint32_t fa[T::TA * T::MT][4];
-        const void* at_a[T::TA * T::MT];
+// Fragments for ldmatrix: TERMS x COUNT pieces of 16 x 16 from `first` on. Lane l gives the address of row l % 8 of matrix l / 8;
+// `rows` and `cells` say how its place within the piece grows, so that the four matrices are the mma's registers in order.
+// ALONG: the tile's rows are the piece's (cells run along the depth), else they are depth (transposed on the way).
+template <int TERMS, int COUNT, int CELLS, bool ALONG>
+DEVI void read_fragments(uint32_t (&to)[TERMS * COUNT][4], const unsigned char* tile, int bytes, int first, int k, int rows, int cells) {
+    const int inner = threadIdx.x & 7;
+    const void* from[TERMS * COUNT];
 #pragma unroll
-        for (int i = 0; i < T::TA * T::MT; i++) {
-            const unsigned char* term = a + i / T::MT * T::A_TERM;
-            const int row = m + i % T::MT * 16;
-            at_a[i] = TRANSPOSED ? term + Cells<T::BM / 8>::at(k * 16 + outer * 8 + inner, row / 8 + middle)
-                                 : term + Cells<CHUNK / 8>::at(row + middle * 8 + inner, k * 2 + outer);
-        }
-        if constexpr (TRANSPOSED) ldmatrix_x4_trans_tile(fa, at_a);
-        else ldmatrix_x4_tile(fa, at_a);
+    for (int i = 0; i < TERMS * COUNT; i++) {
+        const int place = first + i % COUNT * 16;
+        from[i] = tile + i / COUNT * bytes
+                + (ALONG ? Cells<CELLS>::at(place + rows * 8 + inner, k * 2 + cells) : Cells<CELLS>::at(k * 16 + cells * 8 + inner, place / 8 + rows));
+    }
+    if constexpr (ALONG) ldmatrix_x4_tile(to, from);
+    else ldmatrix_x4_trans_tile(to, from);
+}
+
+// Multiplies a staged chunk. ALONG: staged rows are rows of results, 4 cells of depth each; else they are the 32 steps of depth.
+template <class T, bool ALONG> DEVI void multiply_chunk(float (&sums)[T::MT][T::NT][4], const unsigned char* stage) {
+    constexpr bool PLAIN = T::TA == 1 && T::TB == 1;
+    constexpr int MT = T::MT, ROWS = PLAIN ? MT : TOGETHER<MT, (MT < 2 ? MT : 2)>, PAIRS = PLAIN ? T::NT / 2 : TOGETHER<T::NT / 2, 1>;
+    constexpr int A_CELLS = ALONG ? CHUNK / 8 : T::BM / 8, B_CELLS = ALONG ? CHUNK / 8 : T::BN / 8;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, m = warp / T::WARPS_N * T::WM, n = warp % T::WARPS_N * T::WN;
+    const int middle = lane >> 3 & 1, outer = lane >> 4;
+    const unsigned char* b = stage + T::TA * T::A_TERM;
+#pragma unroll 1
+    for (int k = 0; k < CHUNK / 16; k++) {
+        uint32_t fa[T::TA * MT][4], fb[T::TB * PAIRS][4];
+        read_fragments<T::TA, MT, A_CELLS, ALONG>(fa, stage, T::A_TERM, m, k, middle, outer);
 #pragma unroll
         for (int pair = 0; pair < T::NT / 2; pair += PAIRS) {
-            uint32_t fb[T::TB * PAIRS][4];
-            const void* at_b[T::TB * PAIRS];
-#pragma unroll
-            for (int i = 0; i < T::TB * PAIRS; i++) {
-                const unsigned char* term = b + i / PAIRS * T::B_TERM;
-                const int column = n + (pair + i % PAIRS) * 16;
-                at_b[i] = TRANSPOSED ? term + Cells<T::BN / 8>::at(k * 16 + middle * 8 + inner, column / 8 + outer)
-                                     : term + Cells<CHUNK / 8>::at(column + outer * 8 + inner, k * 2 + middle);
-            }
-            if constexpr (TRANSPOSED) ldmatrix_x4_trans_tile(fb, at_b);
-            else ldmatrix_x4_tile(fb, at_b);
+            read_fragments<T::TB, PAIRS, B_CELLS, ALONG>(fb, b, T::B_TERM, n + pair * 16, k, outer, middle);
             if constexpr (PLAIN) {
                 mma_bf16_tile(sums, fa, reinterpret_cast<const uint32_t(&)[T::NT][2]>(fb));
             } else {
 #pragma unroll
-                for (int i = 0; i < T::MT; i += ROWS) multiply<T::TA, T::TB, ROWS, 2 * PAIRS>(sums, i, 2 * pair, fa, fb);
+                for (int i = 0; i < MT; i += ROWS) multiply<T::TA, T::TB, ROWS, 2 * PAIRS>(sums, i, 2 * pair, fa, fb);
             }
         }
     }

@@ -86,7 +86,7 @@ template <class Form, class T> DEVI void rows_product(const Rows& g, const typen
     extern __shared__ __align__(1024) unsigned char dyn_smem[];
     const uint32_t n_blocks = (g.columns + T::BN - 1) / T::BN, m_block = blockIdx.x / n_blocks, n0 = blockIdx.x % n_blocks * T::BN;
     const uint32_t m0 = m_block * g.block_rows, left = rows_of(g) - m0, rows = left < g.block_rows ? left : g.block_rows;
-    const int chunks = (int)(g.taps_high * g.taps_wide * ((g.depth + CHUNK - 1) / CHUNK));
+    int chunks = (int)(g.taps_high * g.taps_wide * ((g.depth + CHUNK - 1) / CHUNK));
 
     Activations<Form, T> activations(g, m0, rows);
     Step next;
@@ -98,18 +98,18 @@ template <class Form, class T> DEVI void rows_product(const Rows& g, const typen
     }
     float sums[T::MT][T::NT][4];
     clear(sums);
-    for (int k = 0; k < chunks; k++) {
-        unsigned char *stage = dyn_smem + (k & 1) * T::STAGE, *other = dyn_smem + (~k & 1) * T::STAGE;
+    for (int stage = 0; chunks > 0; chunks--, stage ^= T::STAGE) {
+        unsigned char* other = dyn_smem + (stage ^ T::STAGE);
         cp_async_wait<0>();
         __syncthreads();
         next.next(g);
-        if (k + 1 < chunks) {
+        if (chunks > 1) {
             activations.fetch(g, x, next);
             stream_weights<T>(g, w, n0, next, other + T::TA * T::A_TERM);
         }
         cp_async_commit();
-        multiply_chunk<T, false>(sums, stage);
-        if (k + 1 < chunks) activations.store(other);
+        multiply_chunk<T, true>(sums, dyn_smem + stage);
+        if (chunks > 1) activations.store(other);
     }
     __syncthreads();
 

@@ -81,11 +81,13 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
     const uint32_t tid = threadIdx.x, columns = g.columns;
     const uint32_t wide = columns - n0 < TAIL_COLUMNS ? columns - n0 : TAIL_COLUMNS;
     if (tail.y && columns % 4 == 0) {
+#pragma unroll 1
         for (uint32_t e = tid; e < rows * (TAIL_COLUMNS / 4); e += THREADS) {
             const uint32_t row = e / (TAIL_COLUMNS / 4), c = e % (TAIL_COLUMNS / 4) * 4;
             if (c < wide) store4(tail.y + result_row(g, m0 + row) * columns + n0 + c, load4(staged + row * TAIL_STRIDE + c));
         }
     } else if (tail.y) {
+#pragma unroll 1
         for (uint32_t e = tid; e < rows * TAIL_COLUMNS; e += THREADS) {
             const uint32_t row = e / TAIL_COLUMNS, c = e % TAIL_COLUMNS;
             if (c < wide) tail.y[result_row(g, m0 + row) * columns + n0 + c] = staged[row * TAIL_STRIDE + c];
@@ -97,9 +99,11 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
     if (tail.spikes && c < wide) {
         const float v_th = *tail.v_th;
         const uint32_t steps = tail.fire.steps, pixels = rows / g.frames, planes = (steps + 7) / 8, first = m0 / g.frames;
+#pragma unroll 1
         for (uint32_t p = part; p < pixels; p += PARTS) {
             Neuron neuron{tail.fire.leak, v_th, 0.0f, tail.fire.soft};
             const float* y = staged + p * g.frames * TAIL_STRIDE + c;
+#pragma unroll 1
             for (uint32_t plane = 0; plane < planes; plane++) {
                 uint32_t code = 0;
                 const uint32_t end = steps - plane * 8 < 8 ? steps - plane * 8 : 8;
@@ -112,6 +116,7 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
         }
     }
     if (tail.z && c < wide) {
+#pragma unroll 1
         for (uint32_t row = part; row < rows; row += PARTS) {
             const float x = staged[row * TAIL_STRIDE + c] * scale + shift;
             tail.z[(size_t)(m0 + row) * columns + n0 + c] = x < 0.0f ? 0.0f : x;  // a NaN goes on
@@ -125,6 +130,7 @@ template <int THREADS, int BM> DEVI void finish_moments(const Rows& g, double* m
     constexpr uint32_t PARTS = THREADS / TAIL_COLUMNS;
     double* scratch = reinterpret_cast<double*>(staged + BM * TAIL_STRIDE);  // [PARTS][2][64]
     Sum sum, square;
+#pragma unroll 1
     for (uint32_t row = part; row < rows; row += PARTS) {
         const float y = staged[row * TAIL_STRIDE + c], yy = y * y;
         sum.add(y);
