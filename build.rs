@@ -1,47 +1,70 @@
-//! Build-time facts: the commit, and the recipes that the program carries.
+//! What only the build knows: the commit, the recipes, and the kernels: their table, their CUDA fatbins where nvcc is found,
+//! their emulator where a C++ compiler is found. Neither is needed to build; the devices say at run time what is missing.
 
-use std::fmt::Write;
-use std::path::Path;
-use std::process::Command;
-use std::{env, fs};
+#[path = "build/compile.rs"]
+mod compile;
+#[path = "build/emulator.rs"]
+mod emulator;
+#[path = "build/facts.rs"]
+mod facts;
+#[path = "build/nvcc.rs"]
+mod nvcc;
+#[path = "build/table.rs"]
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, process};
 
 fn main() {
-    commit();
-    recipes();
-}
-
-/// `CALTROP_COMMIT`: the short hash, or "unknown" outside a git checkout.
-fn commit() {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
-        String::from_utf8(out.stdout).ok().map(|text| text.trim().to_string())
-    };
-    let hash = git(&["rev-parse", "--short=9", "HEAD"]).unwrap_or_else(|| "unknown".into());
-    println!("cargo::rustc-env=CALTROP_COMMIT={hash}");
-    // HEAD moves with a checkout, the log of HEAD with every commit.
-    for path in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", path]).filter(|path| Path::new(path).exists()) {
-            println!("cargo::rerun-if-changed={path}");
-        }
-    }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    facts::commit();
+    facts::recipes();
+    if let Err(message) = kernels() {
+        eprintln!("{message}");
+        process::exit(1);
+    }
 }
 
-/// `recipes.rs`: a table of (name, text) of every `recipes/*.toml`, sorted.
-fn recipes() {
-    println!("cargo::rerun-if-changed=recipes");
-    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let mut names: Vec<String> = fs::read_dir(Path::new(&root).join("recipes"))
-        .expect("the folder recipes is part of the sources")
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_string))
-        .collect();
-    names.sort();
-    let mut table = String::from("/// Name and text of every recipe that the program carries.\npub const RECIPES: &[(&str, &str)] = &[\n");
-    for name in names {
-        writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.toml\"))),")
-            .expect("a string grows");
+/// Compiles `kernels/` and writes `kernels.rs`, which `src/device/gpu` includes.
+fn kernels() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=kernels"); // a folder: every file below it
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let sources = files(&root.join("kernels"), "cu");
+    let mut kernels = Vec::new();
+    for source in &sources {
+        let text = fs::read_to_string(source).map_err(|error| format!("{}: {error}", source.display()))?;
+        kernels.extend(table::scan(&compile::stem(source), &text)?);
     }
-    table.push_str("];\n");
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    fs::write(Path::new(&out).join("recipes.rs"), table).expect("OUT_DIR is writable");
+    table::no_twins(&kernels)?;
+
+    let nvcc = nvcc::Nvcc::find(&root);
+    let emulator = emulator::Compilers::find(&root);
+    let mut jobs = Vec::new();
+    let fatbins = nvcc.map(|nvcc| nvcc.jobs(&sources, &out)).transpose()?.unwrap_or_default();
+    jobs.extend(fatbins.iter());
+    let emulator = emulator.map(|compilers| compilers.jobs(&sources, &out));
+    if let Some(emulator) = &emulator {
+        jobs.extend(emulator.objects());
+    }
+    compile::run(jobs)?;
+    if let Some(emulator) = &emulator {
+        compile::run(emulator.links())?;
+    }
+
+    let fatbins: Vec<&Path> = fatbins.iter().map(|job| job.output.as_path()).collect();
+    let text = table::rust(&kernels, &fatbins, emulator.as_ref().map(|emulator| emulator.libraries()));
+    fs::write(out.join("kernels.rs"), text).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// The files of a folder with this extension, sorted; none where there is no folder.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
 }
