@@ -35,27 +35,29 @@ template <int V> struct Member {
   bool held;
   Pack<V> value, sum;
   double product;
-
-  DEVI void begin(const float* from, float* to) {
-    x = from;
-    dx = to;
-    sum = splat<V>(0.0f);
-    if (held) value = load<V>(x);
-  }
-  DEVI void step(const Pack<V>& dy, uint64_t at) {
-    Pack<V> in = held ? value : load<V>(x + at), out;
-#pragma unroll
-    for (int j = 0; j < V; j++) {
-      product += (double)(dy.at[j] * in.at[j]);
-      out.at[j] = factor * dy.at[j];
-      sum.at[j] += out.at[j];
-    }
-    if (!held) store<V>(dx + at, out);
-  }
-  DEVI void end() {
-    if (held) store<V>(dx, sum);
-  }
 };
+
+template <int V> DEVI void begin(Member<V>& m, const float* x, float* dx) {
+  m.x = x;
+  m.dx = dx;
+  m.sum = splat<V>(0.0f);
+  if (m.held) m.value = load<V>(x);
+}
+
+template <int V> DEVI void step(Member<V>& m, const Pack<V>& dy, uint64_t at) {
+  Pack<V> x = m.held ? m.value : load<V>(m.x + at), dx;
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    m.product += (double)(dy.at[j] * x.at[j]);
+    dx.at[j] = m.factor * dy.at[j];
+    m.sum.at[j] += dx.at[j];
+  }
+  if (!m.held) store<V>(m.dx + at, dx);
+}
+
+template <int V> DEVI void end(const Member<V>& m) {
+  if (m.held) store<V>(m.dx, m.sum);
+}
 
 template <int V>
 DEVI void backward(const Tiling& t, const float* dy, const float* a, const float* b, const float* c, float* da, float* db, uint32_t frames,
@@ -68,16 +70,16 @@ DEVI void backward(const Tiling& t, const float* dy, const float* a, const float
     const uint64_t row = (uint64_t)pixel * t.channels;
     const uint64_t of_a = row * a_frames + s.channel, of_b = row * b_frames + s.channel;
     const float* gradient = dy + row * frames + s.channel;
-    m.begin(a + of_a, da + of_a);
-    n.begin(b + of_b, db + of_b);
-    for (uint32_t step = 0; step < frames; step++) {
-      const uint64_t at = (uint64_t)step * t.channels;
+    begin(m, a + of_a, da + of_a);
+    begin(n, b + of_b, db + of_b);
+    for (uint32_t f = 0; f < frames; f++) {
+      const uint64_t at = (uint64_t)f * t.channels;
       Pack<V> g = load<V>(gradient + at);
-      m.step(g, at);
-      n.step(g, at);
+      step(m, g, at);
+      step(n, g, at);
     }
-    m.end();
-    n.end();
+    end(m);
+    end(n);
   }
   first = m.product;
   second = n.product;

@@ -148,33 +148,31 @@ DEVI void load_gradient(Pack<V> (&g)[WINDOW], const Route& r, const Site& at, ui
 }
 
 // A normalisation's moments and the sums of its parameters' gradients; without SUMS nothing.
-template <int V, bool SUMS> struct Sums {
-  DEVI static Sums of(const Seat&, const float*, const float*) { return {}; }
-  DEVI void add(const Pack<V>&, const Pack<V>&) {}
-};
-
+template <int V, bool SUMS> struct Sums {};
 template <int V> struct Sums<V, true> {
   Pack<V> mean, inverse;
   double sums[2][V];
-
-  DEVI static Sums of(const Seat& s, const float* mean, const float* variance) {
-    Sums r = {};
-    if (!s.taken) return r;
-    r.mean = load<V>(mean + s.channel);
-    Pack<V> spread = load<V>(variance + s.channel);
-#pragma unroll
-    for (int i = 0; i < V; i++) r.inverse.at[i] = (float)(1.0 / sqrt((double)spread.at[i] + 1e-5));
-    return r;
-  }
-  // dx, and dx times the normalised y.
-  DEVI void add(const Pack<V>& dx, const Pack<V>& y) {
-#pragma unroll
-    for (int i = 0; i < V; i++) {
-      sums[0][i] += (double)dx.at[i];
-      sums[1][i] += (double)(dx.at[i] * ((y.at[i] - mean.at[i]) * inverse.at[i]));
-    }
-  }
 };
+
+template <int V> DEVI Sums<V, true> sums_of(const Seat& s, const float* mean, const float* variance) {
+  Sums<V, true> r = {};
+  if (!s.taken) return r;
+  r.mean = load<V>(mean + s.channel);
+  Pack<V> spread = load<V>(variance + s.channel);
+#pragma unroll
+  for (int i = 0; i < V; i++) r.inverse.at[i] = (float)(1.0 / sqrt((double)spread.at[i] + 1e-5));
+  return r;
+}
+
+// dx, and dx times the normalised y.
+template <int V> DEVI void add(Sums<V, true>& s, const Pack<V>& dx, const Pack<V>& y) {
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    s.sums[0][i] += (double)dx.at[i];
+    s.sums[1][i] += (double)(dx.at[i] * ((y.at[i] - s.mean.at[i]) * s.inverse.at[i]));
+  }
+}
+template <int V> DEVI void add(Sums<V, false>&, const Pack<V>&, const Pack<V>&) {}
 
 template <int V> DEVI void store_scaled(float* to, const Pack<V>& dx, const Pack<V>& scale, uint32_t scaled) {
   Pack<V> out;
@@ -248,13 +246,13 @@ DEVI double through_time(const Route& r, const Dynamics& d, const Surrogate& sur
 #pragma unroll
     for (int j = 0; j < WINDOW; j++) {
       if (!HELD && j < count) {
-        if (SUMS) sums.add(g[j], load<V>(frames + (uint64_t)j * r.channels));  // once more: the first-level cache has it
+        if (SUMS) add(sums, g[j], load<V>(frames + (uint64_t)j * r.channels));  // once more: the first-level cache has it
         store_scaled<V>(dx + (uint64_t)(start + j) * r.channels, g[j], n.scale, back.scaled);
       }
     }
   }
   if (HELD) {
-    sums.add(sum, y);
+    add(sums, sum, y);
     store_scaled<V>(dx, sum, n.scale, back.scaled);
   }
   double total = 0.0;
@@ -298,7 +296,7 @@ DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, co
                           const float* shift, const float* mean, const float* variance, const float* v_th, const float* dz, const Back& back,
                           double* room, double* partial) {
   Seat s = seat<V>(t);
-  Sums<V, true> sums = Sums<V, true>::of(s, mean, variance);
+  Sums<V, true> sums = sums_of<V>(s, mean, variance);
   double threshold = backward<V, true>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, sums);
   write_sums<V, 2>(t, s, sums.sums, room, partial);
   return threshold;
@@ -369,7 +367,7 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
           else g[j].at[i] = ever >> i & 1 ? g[j].at[i] : 0.0f;
         }
         if (!HELD) {
-          sums.add(g[j], u[j]);
+          add(sums, g[j], u[j]);
           store_scaled<V>(dx + (uint64_t)(start + j) * r.channels, g[j], n.scale, back.scaled);
         }
       }
@@ -379,7 +377,7 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
     const float times = r.gradient_frames == 1 ? (float)d.steps : 1.0f;
 #pragma unroll
     for (int i = 0; i < V; i++) sum.at[i] = ever >> i & 1 ? sum.at[i] * times : 0.0f;
-    sums.add(sum, y);
+    add(sums, sum, y);
     store_scaled<V>(dx, sum, n.scale, back.scaled);
   }
 }
@@ -414,7 +412,7 @@ DEVI void rate_norm(const Tiling& t, const Route& r, const Dynamics& d, const fl
                     const float* mean, const float* variance, const float* v_th, const float* dz, const Back& back, double* room,
                     double* partial) {
   Seat s = seat<V>(t);
-  Sums<V, true> sums = Sums<V, true>::of(s, mean, variance);
+  Sums<V, true> sums = sums_of<V>(s, mean, variance);
   rate<V, true>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, r.frames, sums);
   write_sums<V, 2>(t, s, sums.sums, room, partial);
 }
