@@ -38,7 +38,7 @@ impl Sgd {
             let value = param.weight.value_mut();
             sgd::step(value, gradient, velocity, rates).map_err(|error| error.within(&param.name))?;
             if param.role == Role::Threshold {
-                value.host_mut().iter_mut().for_each(|v_th| *v_th = v_th.max(MIN_THRESHOLD));
+                sgd::at_least(value, MIN_THRESHOLD);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -40,6 +41,15 @@ pub enum Precision {
     F32,
     /// bfloat16 products
     Bf16,
+}
+
+impl From<Precision> for device::Precision {
+    fn from(typed: Precision) -> Self {
+        match typed {
+            Precision::F32 => device::Precision::F32,
+            Precision::Bf16 => device::Precision::Bf16,
+        }
+    }
 }
 
 /// The commands.

@@ -1,6 +1,6 @@
 //! Training, conversion and their kin.
 
-use super::args::{Common, Convert, Demo, Finetune, Precision, Run, RunOptions};
+use super::args::{Common, Convert, Demo, Finetune, Run, RunOptions};
 use super::progress::Shown;
 use super::{recipes, say, version};
 use crate::base::{Result, ensure, file, usage};
@@ -34,13 +34,10 @@ const MOST_THREADS: usize = 1024;
 
 /// The device of `--device`, `--threads` and `--precision`.
 pub fn device(common: &Common) -> Result<Device> {
-    if common.precision == Precision::Bf16 {
-        return Err(usage!("--precision bf16: the cpu device of this version computes in f32 alone; leave --precision out"));
-    }
     if let Some(threads) = common.threads.filter(|&threads| threads > MOST_THREADS) {
         return Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core"));
     }
-    Device::named(&common.device, common.threads)
+    Ok(Device::named(&common.device, common.threads)?.with_precision(common.precision.into()))
 }
 
 /// The data set `name`, from `dir` or embedded.

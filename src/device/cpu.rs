@@ -1,5 +1,6 @@
 //! The CPU: a thread pool, a memory pool, and which vector instructions there are.
 
+use super::Precision;
 use crate::base::{Error, Result, ensure, fail};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
@@ -66,10 +67,12 @@ impl fmt::Display for Isa {
 }
 
 /// The CPU device.
+#[derive(Clone)]
 pub struct Cpu {
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     recycler: Arc<Recycler>,
     isa: Isa,
+    precision: Precision,
 }
 
 impl fmt::Debug for Cpu {
@@ -98,12 +101,23 @@ impl Cpu {
             .thread_name(|i| format!("caltrop-{i}"))
             .build()
             .map_err(|cause| fail!("device: cannot start {} threads: {cause}; try --threads 1", threads.unwrap_or(0)))?;
-        Ok(Cpu { pool, recycler: Arc::default(), isa })
+        Ok(Cpu { pool: Arc::new(pool), recycler: Arc::default(), isa, precision: Precision::F32 })
     }
 
     /// The number of worker threads.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
+    }
+
+    /// The same threads and memory, computing products in `precision`.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Cpu {
+        Cpu { precision, ..self.clone() }
+    }
+
+    /// The precision of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The vector instructions in use.

@@ -10,9 +10,7 @@ mod gpu;
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
 pub use fault::{catch, raise};
-pub use gpu::{
-    Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel,
-};
+pub use gpu::{Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel};
 
 use crate::base::{Result, suggest, usage};
 use std::fmt;
@@ -86,6 +84,23 @@ impl Device {
         }
     }
 
+    /// The same device, computing products in `precision`.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Device {
+        match self {
+            Device::Cpu(cpu) => Device::Cpu(Arc::new(cpu.with_precision(precision))),
+            Device::Gpu(gpu) => Device::Gpu(gpu.with_precision(precision)),
+        }
+    }
+
+    /// The precision of products.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Device::Cpu(cpu) => cpu.precision(),
+            Device::Gpu(gpu) => gpu.precision(),
+        }
+    }
+
     /// One line for people: kind, threads, vector instructions.
     pub fn describe(&self) -> String {
         match self {
@@ -108,6 +123,15 @@ impl Device {
         match self {
             Device::Cpu(cpu) => cpu.threads(),
             Device::Gpu(_) => 1,
+        }
+    }
+
+    /// How many images go through a network together where `cached` of them fill a core's cache and none sees another:
+    /// those on the CPU, which gives each slice to a thread; all of them on a GPU.
+    pub fn slice_of(&self, cached: usize) -> usize {
+        match self {
+            Device::Cpu(_) => cached,
+            Device::Gpu(_) => usize::MAX,
         }
     }
 }

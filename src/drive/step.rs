@@ -8,17 +8,17 @@ use crate::base::Result;
 use crate::base::rng::{Philox, Purpose};
 use crate::loss;
 use crate::nn::Model;
-use crate::ops::pixel;
+use crate::ops::{loss::hits, pixel};
 use crate::tensor::{Array, Tensor};
 
-/// What a step found.
+/// What a step found. It stays on the device: a step never waits for it.
 pub struct Outcome {
-    /// The loss, a mean over the batch.
-    pub loss: f64,
-    /// Clean images classified right (None: not looked at).
-    pub clean: Option<usize>,
-    /// Adversarial images classified right (None: none were made).
-    pub adversarial: Option<usize>,
+    /// The loss, a mean over the batch, a scalar.
+    pub loss: Tensor,
+    /// `[N]`, 1 for each clean image classified right (None: not looked at).
+    pub clean: Option<Array<u32>>,
+    /// `[N]`, 1 for each adversarial image classified right (None: none were made).
+    pub adversarial: Option<Array<u32>>,
     /// Of the parameters.
     pub gradients: Gradients,
 }
@@ -51,13 +51,11 @@ impl Place {
 /// Forward, attack and gradients of one batch. The model's running statistics move; its parameters do not.
 pub fn step(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Outcome> {
     match stage.defense {
-        Defense::Natural => {
-            alone(model, targets.images, targets, place).map(|(outcome, correct)| Outcome { clean: Some(correct), ..outcome })
-        }
+        Defense::Natural => alone(model, targets.images, targets, place).map(|(outcome, hits)| Outcome { clean: Some(hits), ..outcome }),
         Defense::At => {
             let adversarial = inner(model, stage, targets, place)?;
-            let (outcome, correct) = alone(model, &adversarial, targets, place)?;
-            Ok(Outcome { adversarial: Some(correct), ..outcome })
+            let (outcome, hits) = alone(model, &adversarial, targets, place)?;
+            Ok(Outcome { adversarial: Some(hits), ..outcome })
         }
         Defense::Trades | Defense::Mart => together(model, stage, targets, place),
     }
@@ -74,12 +72,12 @@ fn train_forward(model: &mut Model, images: &Tensor, dropout: Philox) -> Result<
     Ok((logits, trace))
 }
 
-/// Cross-entropy on one kind of image.
-fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) -> Result<(Outcome, usize)> {
+/// Cross-entropy on one kind of image, and its hits.
+fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) -> Result<(Outcome, Array<u32>)> {
     let (logits, trace) = train_forward(model, images, place.dropout(0))?;
     let loss::Single { value, dlogits } = loss::cross_entropy(&logits, targets.labels)?;
     let gradients = model.backward_consuming(trace, &dlogits, credit(), Want::Params)?;
-    Ok((Outcome { loss: value, clean: None, adversarial: None, gradients }, correct(&logits, targets.labels)))
+    Ok((Outcome { loss: value, clean: None, adversarial: None, gradients }, hits(&logits, targets.labels)?))
 }
 
 /// Losses of clean and adversarial logits: the clean forward comes first and moves the running statistics, the
@@ -93,8 +91,9 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -
         _ => loss::trades(&adv, &clean, targets.labels, stage.lambda)?,
     };
     let mut gradients = model.backward_consuming(adv_trace, &dadv, credit(), Want::Params)?;
-    gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?);
-    Ok(Outcome { loss: value, clean: Some(correct(&clean, targets.labels)), adversarial: Some(correct(&adv, targets.labels)), gradients })
+    gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?)?;
+    let (clean, adversarial) = (Some(hits(&clean, targets.labels)?), Some(hits(&adv, targets.labels)?));
+    Ok(Outcome { loss: value, clean, adversarial, gradients })
 }
 
 /// The inner attack, on the model in eval mode.
@@ -111,21 +110,4 @@ fn inner(model: &Model, stage: &Stage, targets: &Targets, place: Place) -> Resul
         (Defense::Mart, _) => pgd(&victim, targets, lens, &entropy(), walk, &noise(pixel::Noise::Normal(0.001))?),
         _ => pgd(&victim, targets, lens, &entropy(), walk, &noise(pixel::Noise::Uniform(eps))?),
     }
-}
-
-/// How many rows of logits are largest at their label.
-pub fn correct(logits: &Tensor, labels: &Array<i32>) -> usize {
-    right(logits, labels).into_iter().filter(|&right| right).count()
-}
-
-/// Whether each row of logits is largest at its label (the first of equals counts).
-pub fn right(logits: &Tensor, labels: &Array<i32>) -> Vec<bool> {
-    predictions(logits).into_iter().zip(labels.host()).map(|(class, &label)| class as i32 == label).collect()
-}
-
-/// The class of each row of logits.
-pub fn predictions(logits: &Tensor) -> Vec<usize> {
-    let classes = logits.shape()[1];
-    let best = |row: &[f32]| (1..classes).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-    logits.host().chunks_exact(classes).map(best).collect()
 }

@@ -1,6 +1,7 @@
 //! The training loop of either stage.
 
 use super::folder::{RunFolder, Track, broken};
+use super::ledger::Ledger;
 use super::recipe::Stage;
 use super::step::{Place, step};
 use super::watch::{self, Watch};
@@ -130,59 +131,44 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) 
     let title = format!("{} ({}), epoch {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
     job.watch.begin(&title, (loader.len() * stage.batch).min(job.data.train.len()) as u64);
     let clock = Instant::now();
-    let (mut images, mut loss, mut clean, mut adversarial) = (0, 0.0, None, None);
+    let mut ledger = Ledger::default();
+    let read = |ledger: &mut Ledger, model: &Model| {
+        ledger.read(model).map_err(|error| {
+            job.watch.end("");
+            fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", epoch + 1)
+        })
+    };
     for (index, batch) in loader.enumerate() {
         watch::check()?;
         let (pixels, labels) = upload(model, &batch);
         let targets = Targets { images: &pixels, labels: &labels, ids: &batch.ids };
         let place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: index as u64 };
         let outcome = step(model, stage, &targets, place)?;
-        if !outcome.loss.is_finite() {
-            job.watch.end("");
-            return Err(fail!(
-                "training turned NaN: loss {} at step {} of epoch {} (lr {rate}); lower lr",
-                outcome.loss,
-                index + 1,
-                epoch + 1
-            ));
-        }
         optimizer.step(model, &outcome.gradients, rate as f32)?;
-        // A neuron hides NaN (it does not fire), so a finite loss proves nothing about the weights.
-        if let Some(name) = model.broken() {
-            job.watch.end("");
-            return Err(fail!(
-                "training turned NaN: {name} is not finite at step {} of epoch {} (lr {rate}); lower lr",
-                index + 1,
-                epoch + 1
-            ));
-        }
-        images += batch.len();
-        loss += outcome.loss * batch.len() as f64;
-        clean = tally(clean, outcome.clean);
-        adversarial = tally(adversarial, outcome.adversarial);
+        ledger.enter(batch.len(), outcome);
         job.watch.advance(batch.len() as u64);
-        job.watch.remark(&format!("loss {:.4}", loss / images as f64));
+        if ledger.is_due() {
+            read(&mut ledger, model)?;
+            job.watch.remark(&format!("loss {:.4}", ledger.loss()));
+        }
     }
+    read(&mut ledger, model)?;
     let seconds = clock.elapsed().as_secs_f64();
-    let percent = |count: Option<usize>| count.map(|count| 100.0 * count as f64 / images as f64);
-    let shown = |what: &str, count| percent(count).map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
-    let rest = format!("{}{}", shown("clean", clean), shown("adversarial", adversarial));
-    job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", loss / images as f64, images as f64 / seconds));
+    let images_per_s = ledger.images() as f64 / seconds;
+    let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
+    let rest = format!("{}{}", shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()));
+    job.watch.end(&format!("{title}: loss {:.4}{rest}, {images_per_s:.0} images/s", ledger.loss()));
     Ok(Epoch {
         track: job.track.name().into(),
         stage: job.name.into(),
         epoch,
-        loss: loss / images as f64,
-        train_acc: percent(clean),
-        adv_acc: percent(adversarial),
+        loss: ledger.loss(),
+        train_acc: ledger.clean(),
+        adv_acc: ledger.adversarial(),
         lr: rate,
-        images_per_s: images as f64 / seconds,
+        images_per_s,
         thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
     })
-}
-
-fn tally(total: Option<usize>, more: Option<usize>) -> Option<usize> {
-    more.map(|more| total.unwrap_or(0) + more)
 }
 
 impl Sgd {

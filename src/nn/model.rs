@@ -7,7 +7,7 @@ use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine};
-use crate::ops::{flatten, frames, pool};
+use crate::ops::{flatten, frames, pool, reduce};
 use crate::tensor::{Data, Tensor};
 
 /// What a network is, apart from its numbers: enough to build it again.
@@ -112,15 +112,19 @@ impl Model {
         self.layers.iter_mut().flat_map(Layer::params_mut).collect()
     }
 
-    /// The first parameter with a NaN or infinity in it.
-    pub fn broken(&self) -> Option<&str> {
-        let finite = |param: &&Param| param.value().host().iter().all(|x| x.is_finite());
-        self.params().into_iter().find(|param| !finite(param)).map(|param| param.name.as_str())
+    /// The first parameter with a NaN or infinity in it. Waits for the device.
+    pub fn broken(&self) -> Result<Option<&str>> {
+        let params = self.params();
+        if params.is_empty() {
+            return Ok(None);
+        }
+        let finite = reduce::finite(&params.iter().map(|param| param.value()).collect::<Vec<_>>())?.to_vec();
+        Ok(params.into_iter().zip(finite).find(|(_, finite)| *finite == 0).map(|(param, _)| param.name.as_str()))
     }
 
     /// The thresholds, input to output.
     pub fn thresholds(&self) -> Vec<f32> {
-        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().host()[0]).collect()
+        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().to_vec()[0]).collect()
     }
 
     /// The signal of normalised pixels, held for `steps`. Errors: images of another size than the network's.

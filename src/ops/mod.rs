@@ -3,11 +3,13 @@
 //! `mod.rs` holds the contract: the geometry struct, the checks, the formula, and the one match on the device;
 //! `cpu.rs` holds the loops, `gpu.rs` launches the kernels of `kernels/OP.cu`. Above this floor nobody knows which device computes.
 
+pub mod blend;
 pub mod conv;
 pub mod convex;
 pub mod dropout;
 pub mod flatten;
 pub mod frames;
+mod launch;
 pub mod lif;
 pub mod loss;
 pub mod norm;
@@ -15,9 +17,9 @@ pub mod percentile;
 pub mod pixel;
 pub mod pool;
 pub mod product;
+pub mod reduce;
 pub mod relu;
 pub mod sgd;
-mod launch;
 mod vector;
 mod wide;
 

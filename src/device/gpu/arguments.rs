@@ -68,7 +68,8 @@ impl<'a> Launch<'a> {
         let bytes = size_of::<T>();
         let words = bytes.div_ceil(8);
         assert!(align_of::<T>() <= 8 && self.count < MOST && self.used + words <= WORDS, "arguments of {}", self.kernel.name());
-        bytemuck::cast_slice_mut::<u64, u8>(&mut self.words[self.used..self.used + words])[..bytes].copy_from_slice(bytemuck::bytes_of(&value));
+        bytemuck::cast_slice_mut::<u64, u8>(&mut self.words[self.used..self.used + words])[..bytes]
+            .copy_from_slice(bytemuck::bytes_of(&value));
         self.places[self.count] = (self.used as u32, bytes as u32);
         self.count += 1;
         self.used += words;

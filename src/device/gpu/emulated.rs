@@ -40,20 +40,8 @@ struct Module {
     alloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
     free: unsafe extern "C" fn(*mut c_void, *mut c_void),
     #[allow(clippy::type_complexity)] // the C signature
-    launch: unsafe extern "C" fn(
-        *mut c_void,
-        *const c_char,
-        u32,
-        u32,
-        u32,
-        u32,
-        u32,
-        u32,
-        u32,
-        *mut *mut c_void,
-        *const u32,
-        c_int,
-    ) -> c_int,
+    launch:
+        unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, u32, u32, u32, u32, u32, *mut *mut c_void, *const u32, c_int) -> c_int,
 }
 
 impl Module {

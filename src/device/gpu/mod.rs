@@ -18,6 +18,7 @@ pub use launcher::{Address, Grid, Kernel, Launcher, Memory};
 pub(super) use pool::Block;
 pub use recording::Recording;
 
+use super::Precision;
 use crate::base::Result;
 use pool::Pool;
 use std::fmt;
@@ -25,7 +26,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A GPU device: a cheap handle, cloned freely.
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu {
+    inner: Arc<Inner>,
+    precision: Precision,
+}
 
 struct Inner {
     launcher: Arc<dyn Launcher>,
@@ -62,22 +66,33 @@ impl Gpu {
     fn of(launcher: impl Launcher + 'static) -> Gpu {
         let launcher: Arc<dyn Launcher> = Arc::new(launcher);
         let pool = Mutex::new(Arc::new(Pool::new(launcher.clone())));
-        Gpu(Arc::new(Inner { launcher, pool }))
+        Gpu { inner: Arc::new(Inner { launcher, pool }), precision: Precision::F32 }
     }
 
     /// One line for people.
     pub fn describe(&self) -> String {
-        self.0.launcher.describe()
+        self.inner.launcher.describe()
+    }
+
+    /// The same GPU and memory, computing products in `precision`.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Gpu {
+        Gpu { precision, ..self.clone() }
+    }
+
+    /// The precision of products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The launcher behind it.
     pub fn launcher(&self) -> &dyn Launcher {
-        &*self.0.launcher
+        &*self.inner.launcher
     }
 
     /// The pool that buffers come from now.
     pub(super) fn pool(&self) -> Arc<Pool> {
-        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Start a launch of `kernel`: give it its arguments in order, then [`Launch::go`].

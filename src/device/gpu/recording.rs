@@ -1,8 +1,8 @@
 //! Work that is noted once and done many times: a CUDA graph.
 
+use super::Gpu;
 use super::launcher::Graph;
 use super::pool::Pool;
-use super::Gpu;
 use crate::base::Result;
 use std::sync::{Arc, PoisonError};
 
@@ -21,8 +21,8 @@ impl Gpu {
     ///
     /// `work` must neither upload nor download. Errors: those of `work`.
     pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<(R, Recording)> {
-        let own = Arc::new(Pool::new(self.0.launcher.clone()));
-        let swap = |pool: Arc<Pool>| std::mem::replace(&mut *self.0.pool.lock().unwrap_or_else(PoisonError::into_inner), pool);
+        let own = Arc::new(Pool::new(self.inner.launcher.clone()));
+        let swap = |pool: Arc<Pool>| std::mem::replace(&mut *self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner), pool);
         self.launcher().begin_recording()?;
         let outer = swap(own.clone());
         let result = super::super::catch(work);

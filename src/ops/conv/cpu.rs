@@ -3,8 +3,8 @@
 use super::Geometry;
 use super::patches::Patches;
 use super::winograd;
-use crate::device::{Cpu, Device, Disjoint};
-use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Weight, accumulate, multiply};
+use crate::device::{Cpu, Disjoint};
+use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Weight, accumulate, multiply, rounding};
 use crate::ops::vector::simd;
 use crate::tensor::{Data, Tensor};
 use std::ops::Range;
@@ -14,6 +14,7 @@ use std::ops::Range;
 const SCATTER_PATCH: usize = PANEL;
 
 pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
+    let (x, weight) = (&rounding::activation(cpu, x), rounding::weight(cpu, weight));
     let panels = weight.panels(Layout::Forward, || {
         let depth: Vec<usize> = (0..geometry.patch()).collect();
         Panels::pack(x.device(), &depth, geometry.out_channels as usize, weight.value().host(), |column| column * depth.len())
@@ -25,6 +26,7 @@ pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: 
 }
 
 pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weight) -> Tensor {
+    let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
     if geometry.patch() <= SCATTER_PATCH && geometry.kernel_height > 1 {
         return backward_input_by_scatter(cpu, geometry, dy, weight);
     }
@@ -108,12 +110,12 @@ fn backward_input_by_scatter(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
     dx
 }
 
-pub fn backward_weight(geometry: &Geometry, x: &Data, dy: &Tensor) -> Tensor {
+pub fn backward_weight(cpu: &Cpu, geometry: &Geometry, x: &Data, dy: &Tensor) -> Tensor {
+    let (x, dy) = (&rounding::activation(cpu, x), &rounding::operand(cpu, dy));
     let (patch, outputs) = (geometry.patch(), geometry.out_channels as usize);
     let sums = accumulate(x.device(), &Patches::of(geometry, x), &Outer { values: dy.host(), columns: outputs });
     let sums = sums.host();
     let mut dw = Tensor::unspecified(x.device(), geometry.weight_shape());
-    let Device::Cpu(cpu) = x.device();
     let out = Disjoint::new(dw.host_mut());
     cpu.each(outputs.div_ceil(PANEL), |index| {
         let (panel, width) = (&sums[index * patch * PANEL..][..patch * PANEL], (outputs - index * PANEL).min(PANEL));

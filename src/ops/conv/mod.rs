@@ -186,7 +186,7 @@ pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad:
     ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
     match x.device() {
         Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(_) => Ok(cpu::backward_weight(&geometry, x, dy)),
+        Device::Cpu(cpu) => Ok(cpu::backward_weight(cpu, &geometry, x, dy)),
     }
 }
 

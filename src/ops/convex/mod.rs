@@ -25,7 +25,7 @@ pub fn forward(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
     check(a, b, c)?;
     match a.device() {
         Device::Gpu(gpu) => Ok(gpu::forward(gpu, a, b, c)),
-        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, c)),
     }
 }
 
@@ -42,7 +42,7 @@ pub fn backward(dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Gradi
     );
     match a.device() {
         Device::Gpu(gpu) => Ok(gpu::backward(gpu, dy, a, b, c)),
-        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, [c.host()[0], c.host()[1]])),
+        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, c)),
     }
 }
 

@@ -28,6 +28,14 @@ pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> 
     }
 }
 
+/// −1, 0 or 1 for every element.
+pub fn sign(x: &Tensor) -> Tensor {
+    match x.device() {
+        Device::Gpu(_) => crate::ops::missing(),
+        Device::Cpu(cpu) => cpu::combine(cpu, [x, x, x], |[x, ..]| cpu::sign(x)),
+    }
+}
+
 /// clip(x + factor · noise) to [0,1].
 pub fn displace(x: &Tensor, noise: &Tensor, factor: f32) -> Result<Tensor> {
     same(x, noise)?;

@@ -9,12 +9,14 @@
 
 mod kernel;
 mod panels;
+pub(super) mod rounding;
 mod transposed;
 
 pub use kernel::{Rows, Run, Segments, Sink, TILE_ROWS, multiply, tile};
 pub use panels::{PANEL, Panels};
 pub use transposed::{Outer, accumulate};
 
+use crate::device::Cpu;
 use crate::tensor::Tensor;
 use std::sync::OnceLock;
 
@@ -33,6 +35,7 @@ pub enum Layout {
 pub struct Weight {
     value: Tensor,
     packed: [OnceLock<Panels>; 3],
+    rounded: OnceLock<Box<Weight>>,
 }
 
 impl Clone for Weight {
@@ -44,7 +47,7 @@ impl Clone for Weight {
 impl Weight {
     /// A weight `[C_out, kh, kw, C_in]` or `[out, in]` (or any other parameter, which is never packed).
     pub fn new(value: Tensor) -> Self {
-        Weight { value, packed: Default::default() }
+        Weight { value, packed: Default::default(), rounded: OnceLock::new() }
     }
 
     /// The numbers.
@@ -54,13 +57,18 @@ impl Weight {
 
     /// The numbers, writable; packed copies are dropped.
     pub fn value_mut(&mut self) -> &mut Tensor {
-        self.packed = Default::default();
+        (self.packed, self.rounded) = Default::default();
         &mut self.value
     }
 
     /// Replace the numbers.
     pub fn set(&mut self, value: Tensor) {
         *self = Weight::new(value);
+    }
+
+    /// The weight rounded to bf16, for products in that precision on the CPU.
+    pub(super) fn rounded(&self, cpu: &Cpu) -> &Weight {
+        self.rounded.get_or_init(|| Box::new(Weight::new(rounding::rounded(cpu, &self.value))))
     }
 
     pub(super) fn panels(&self, layout: Layout, pack: impl FnOnce() -> Panels) -> &Panels {

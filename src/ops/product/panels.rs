@@ -21,7 +21,7 @@ impl Panels {
         source: &[f32],
         column_offset: impl Fn(usize) -> usize + Sync + Send,
     ) -> Panels {
-        let Device::Cpu(cpu) = device;
+        let Device::Cpu(cpu) = device else { unreachable!("panels belong to the CPU") };
         let depth = depth_offset.len();
         let mut data = Buffer::unspecified(device, columns.div_ceil(PANEL) * depth * PANEL);
         pack(cpu, depth_offset, columns, source, column_offset, data.host_mut());

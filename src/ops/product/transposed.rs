@@ -21,7 +21,7 @@ const TILE_DEPTH: usize = 8;
 /// The blocks are cut into fixed parts (a function of the sizes alone), each summed in order, the parts added in
 /// order: the same bits on any number of threads.
 pub fn accumulate(device: &Device, rows: &impl Rows, outer: &Outer) -> Buffer<f32> {
-    let Device::Cpu(cpu) = device;
+    let Device::Cpu(cpu) = device else { unreachable!("this product belongs to the CPU") };
     let depth: usize = rows.runs().iter().map(|run| run.len).sum();
     let panels = outer.columns.div_ceil(PANEL);
     let (size, blocks) = (depth * panels * PANEL, rows.blocks());

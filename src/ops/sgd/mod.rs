@@ -29,3 +29,12 @@ pub fn step(p: &mut Tensor, gradient: &Tensor, velocity: &mut Option<Tensor>, ra
     }
     Ok(())
 }
+
+/// The projection of `p` to at least `floor`, in place; NaN stays NaN, so that whoever looks for it finds it.
+pub fn at_least(p: &mut Tensor, floor: f32) {
+    let device = p.device().clone();
+    match &device {
+        Device::Gpu(_) => crate::ops::missing(),
+        Device::Cpu(_) => cpu::at_least(p, floor),
+    }
+}
