@@ -13,9 +13,9 @@ DEVI uint32_t lane() { return threadIdx.x % 32; }
 struct Row {
   const float* z;
   double top, log_sum;
-  DEVI double log_p(uint32_t k) const { return (double)z[k] - top - log_sum; }
-  DEVI double p(uint32_t k) const { return exp(log_p(k)); }
 };
+DEVI double log_of(const Row& row, uint32_t k) { return (double)row.z[k] - row.top - row.log_sum; }
+DEVI double of(const Row& row, uint32_t k) { return exp(log_of(row, k)); }
 
 // All lanes.
 DEVI Row softmax(const float* z, uint32_t classes) {
@@ -42,8 +42,8 @@ KERNEL(loss_cross_entropy, 128, 4, const float* logits, const int* labels, float
   float* dz = dlogits + (uint64_t)n * classes;
   if (y >= classes) return refuse(values + n, dz, classes);
   Row p = softmax(logits + (uint64_t)n * classes, classes);
-  for (uint32_t k = lane(); k < classes; k += 32) dz[k] = (float)(p.p(k) - (k == y ? 1.0 : 0.0));
-  if (lane() == 0) values[n] = (float)-p.log_p(y);
+  for (uint32_t k = lane(); k < classes; k += 32) dz[k] = (float)(of(p, k) - (k == y ? 1.0 : 0.0));
+  if (lane() == 0) values[n] = (float)-log_of(p, y);
 }
 
 // All lanes: the likeliest class other than y, the first of equals; NaN wins nowhere.
@@ -51,7 +51,7 @@ DEVI uint32_t rival_of(const Row& row, uint32_t y, uint32_t classes) {
   double best = -1.0;
   uint32_t at = classes;
   for (uint32_t k = lane(); k < classes; k += 32) {
-    double p = row.p(k);
+    double p = of(row, k);
     if (k != y && p > best) {
       best = p;
       at = k;
@@ -69,7 +69,8 @@ DEVI uint32_t rival_of(const Row& row, uint32_t y, uint32_t classes) {
   return at < classes ? at : (y == 0 && classes > 1 ? 1 : 0);
 }
 
-KERNEL(loss_boosted_cross_entropy, 128, 4, const float* logits, const int* labels, float* values, float* dlogits, uint32_t rows, uint32_t classes) {
+KERNEL(loss_boosted_cross_entropy, 128, 4, const float* logits, const int* labels, float* values, float* dlogits, uint32_t rows,
+       uint32_t classes) {
   uint32_t n = row_of_warp();
   if (n >= rows) return;
   uint32_t y = (uint32_t)labels[n];
@@ -77,28 +78,29 @@ KERNEL(loss_boosted_cross_entropy, 128, 4, const float* logits, const int* label
   if (y >= classes) return refuse(values + n, dz, classes);
   Row p = softmax(logits + (uint64_t)n * classes, classes);
   uint32_t rival = rival_of(p, y, classes);
-  double margin = 1.0001 - p.p(rival) + 1e-12, slope = 1.0 / margin, mean = p.p(rival) * slope;
+  double margin = 1.0001 - of(p, rival) + 1e-12, slope = 1.0 / margin, mean = of(p, rival) * slope;
   for (uint32_t k = lane(); k < classes; k += 32) {
-    double p_k = p.p(k);
+    double p_k = of(p, k);
     dz[k] = (float)(p_k * ((k == rival ? slope : 0.0) - mean)) + (float)(p_k - (k == y ? 1.0 : 0.0));
   }
-  if (lane() == 0) values[n] = (float)(-p.log_p(y) - log(margin));
+  if (lane() == 0) values[n] = (float)(-log_of(p, y) - log(margin));
 }
 
 // All lanes: the class that follows `before` in the order of falling logits, the first of equals first. An entry of that order is
 // the logit's order-preserving bits above the complement of the class, so the greatest comes first.
-DEVI uint64_t next_in_order(const float* z, uint32_t classes, uint64_t before) {
-  uint64_t best = 0;
+DEVI unsigned long long next_in_order(const float* z, uint32_t classes, unsigned long long before) {
+  unsigned long long best = 0;
   for (uint32_t k = lane(); k < classes; k += 32) {
     uint32_t bits = __float_as_uint(z[k]);
     bits ^= (uint32_t)((int)bits >> 31) | 0x80000000u;
-    best = max((unsigned long long)best, (unsigned long long)((uint64_t)bits << 32 | ~k) < before ? (uint64_t)bits << 32 | ~k : 0ull);
+    unsigned long long entry = (unsigned long long)bits << 32 | ~k;
+    if (entry < before) best = max(best, entry);
   }
 #pragma unroll
-  for (int far = 16; far; far >>= 1) best = max((unsigned long long)best, (unsigned long long)__shfl_xor_sync(ALL_LANES, best, far));
+  for (int far = 16; far; far >>= 1) best = max(best, __shfl_xor_sync(ALL_LANES, best, far));
   return best;
 }
-DEVI uint32_t class_of(uint64_t entry) { return ~(uint32_t)entry; }
+DEVI uint32_t class_of(unsigned long long entry) { return ~(uint32_t)entry; }
 
 // At least 3 classes.
 KERNEL(loss_dlr, 128, 4, const float* logits, const int* labels, float* values, float* dlogits, uint32_t rows, uint32_t classes) {
@@ -108,7 +110,7 @@ KERNEL(loss_dlr, 128, 4, const float* logits, const int* labels, float* values, 
   const float* z = logits + (uint64_t)n * classes;
   float* dz = dlogits + (uint64_t)n * classes;
   if (y >= classes) return refuse(values + n, dz, classes);
-  uint64_t one = next_in_order(z, classes, ~0ull), two = next_in_order(z, classes, one), three = next_in_order(z, classes, two);
+  unsigned long long one = next_in_order(z, classes, ~0ull), two = next_in_order(z, classes, one), three = next_in_order(z, classes, two);
   uint32_t first = class_of(one), third = class_of(three), rival = first == y ? class_of(two) : first;
   double over = (double)z[y] - (double)z[rival], under = (double)z[first] - (double)z[third] + 1e-12;
   double slope = 1.0 / under, bend = over / (under * under);
@@ -129,18 +131,19 @@ KERNEL(loss_kl, 128, 4, const float* adv, const float* clean, float* values, flo
   uint64_t at = (uint64_t)n * classes;
   Row p = softmax(adv + at, classes), q = softmax(clean + at, classes);
   double divergence = 0.0;
-  for (uint32_t k = lane(); k < classes; k += 32) divergence += q.p(k) * (q.log_p(k) - p.log_p(k));
+  for (uint32_t k = lane(); k < classes; k += 32) divergence += of(q, k) * (log_of(q, k) - log_of(p, k));
   divergence = warp_sum(divergence);
   for (uint32_t k = lane(); k < classes; k += 32) {
-    double q_k = q.p(k), ratio = q.log_p(k) - p.log_p(k);
-    dadv[at + k] = (float)(p.p(k) - q_k);
+    double q_k = of(q, k), ratio = log_of(q, k) - log_of(p, k);
+    dadv[at + k] = (float)(of(p, k) - q_k);
     dclean[at + k] = (float)(q_k * (ratio - divergence));
   }
   if (lane() == 0) values[n] = (float)divergence;
 }
 
 // MART's: (sum_k q_k * (log q_k - log(p_k + 1e-12))) * (1.0000001 - q_y).
-KERNEL(loss_weighted_kl, 128, 3, const float* adv, const float* clean, const int* labels, float* values, float* dadv, float* dclean, uint32_t rows, uint32_t classes) {
+KERNEL(loss_weighted_kl, 128, 3, const float* adv, const float* clean, const int* labels, float* values, float* dadv, float* dclean,
+       uint32_t rows, uint32_t classes) {
   uint32_t n = row_of_warp();
   if (n >= rows) return;
   uint64_t at = (uint64_t)n * classes;
@@ -150,9 +153,9 @@ KERNEL(loss_weighted_kl, 128, 3, const float* adv, const float* clean, const int
     return refuse(values + n, dclean + at, classes);
   }
   Row p = softmax(adv + at, classes), q = softmax(clean + at, classes);
-  double weight = 1.0000001 - q.p(y), divergence = 0.0, mean_p = 0.0, mean_q = 0.0;
+  double weight = 1.0000001 - of(q, y), divergence = 0.0, mean_p = 0.0, mean_q = 0.0;
   for (uint32_t k = lane(); k < classes; k += 32) {
-    double p_k = p.p(k), q_k = q.p(k), ratio = q.log_p(k) - log(p_k + 1e-12);
+    double p_k = of(p, k), q_k = of(q, k), ratio = log_of(q, k) - log(p_k + 1e-12);
     divergence += q_k * ratio;
     mean_p += p_k * (-weight * q_k / (p_k + 1e-12));
     mean_q += q_k * (weight * (ratio + 1.0));
@@ -160,9 +163,9 @@ KERNEL(loss_weighted_kl, 128, 3, const float* adv, const float* clean, const int
   divergence = warp_sum(divergence);
   mean_p = warp_sum(mean_p);
   // Of q: the divergence (the derivative of q log q is log q + 1) and the weight's -q_y.
-  mean_q = warp_sum(mean_q) - q.p(y) * divergence;
+  mean_q = warp_sum(mean_q) - of(q, y) * divergence;
   for (uint32_t k = lane(); k < classes; k += 32) {
-    double p_k = p.p(k), q_k = q.p(k), ratio = q.log_p(k) - log(p_k + 1e-12);
+    double p_k = of(p, k), q_k = of(q, k), ratio = log_of(q, k) - log(p_k + 1e-12);
     dadv[at + k] = (float)(p_k * (-weight * q_k / (p_k + 1e-12) - mean_p));
     dclean[at + k] = (float)(q_k * (weight * (ratio + 1.0) - (k == y ? divergence : 0.0) - mean_q));
   }

@@ -20,8 +20,8 @@ DEVI uint32_t key_of(float x) {
 }
 
 template <int V>
-DEVI void count_digits(const float* y, const float* scale, const float* shift, uint64_t count, uint32_t channels, uint32_t low, uint32_t width,
-                       Selection* selection, uint32_t* bins) {
+DEVI void count_digits(const float* y, const float* scale, const float* shift, uint64_t count, uint32_t channels, uint32_t low,
+                       uint32_t width, Selection* selection, uint32_t* bins) {
   uint32_t above = low + width, prefix = selection->prefix, mask = (1u << width) - 1;
   uint64_t i = ((uint64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, stride = (uint64_t)gridDim.x * blockDim.x * V;
   uint32_t c = i % channels, step = stride % channels;  // counters instead of a division a number
@@ -43,26 +43,24 @@ DEVI void count_digits(const float* y, const float* scale, const float* shift, u
 
 // totals[digit] += the keys with that digit, of `width` bits above bit `low`, among those that begin with the prefix. scale and
 // shift may be null.
-KERNEL(percentile_count, 256, 4, const float* y, const float* scale, const float* shift, uint64_t count, uint32_t channels, uint32_t low, uint32_t width, void* selection, void* totals) {
+KERNEL(percentile_count, 256, 4, const float* y, const float* scale, const float* shift, uint64_t count, uint32_t channels,
+       uint32_t low, uint32_t width, Selection* selection, unsigned long long* totals) {
   __shared__ uint32_t bins[BINS];
   for (uint32_t bin = threadIdx.x; bin < BINS; bin += blockDim.x) bins[bin] = 0;
   __syncthreads();
-  Selection* known = (Selection*)selection;
-  if (lanes_of(channels) == 4) count_digits<4>(y, scale, shift, count, channels, low, width, known, bins);
-  else count_digits<1>(y, scale, shift, count, channels, low, width, known, bins);
+  if (lanes_of(channels) == 4) count_digits<4>(y, scale, shift, count, channels, low, width, selection, bins);
+  else count_digits<1>(y, scale, shift, count, channels, low, width, selection, bins);
   __syncthreads();
-  unsigned long long* sums = (unsigned long long*)totals;
   for (uint32_t bin = threadIdx.x; bin < BINS; bin += blockDim.x)
-    if (bins[bin]) atomicAdd(&sums[bin], (unsigned long long)bins[bin]);
+    if (bins[bin]) atomicAdd(&totals[bin], (unsigned long long)bins[bin]);
 }
 
 // The digit whose keys hold the rank joins the prefix. One block of 256 threads, eight bins each.
-KERNEL(percentile_choose, 256, 1, const void* totals, uint32_t width, void* selection) {
+KERNEL(percentile_choose, 256, 1, const unsigned long long* totals, uint32_t width, Selection* selection) {
   __shared__ unsigned long long warps[8];
-  const unsigned long long* bins = (const unsigned long long*)totals + threadIdx.x * 8;
-  Selection* known = (Selection*)selection;
-  unsigned long long rank = known->rank, own = 0, upto;
-  uint32_t prefix = known->prefix;
+  const unsigned long long* bins = totals + threadIdx.x * 8;
+  unsigned long long rank = selection->rank, own = 0, upto;
+  uint32_t prefix = selection->prefix;
 #pragma unroll
   for (int j = 0; j < 8; j++) own += bins[j];
   upto = own;
@@ -79,6 +77,6 @@ KERNEL(percentile_choose, 256, 1, const void* totals, uint32_t width, void* sele
   rank -= before;
   uint32_t digit = 0;
   while (rank >= bins[digit]) rank -= bins[digit++];
-  known->rank = rank;
-  known->prefix = prefix << width | (threadIdx.x * 8 + digit);
+  selection->rank = rank;
+  selection->prefix = prefix << width | (threadIdx.x * 8 + digit);
 }

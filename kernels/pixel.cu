@@ -11,28 +11,29 @@ DEVI float clamp(float x, float low, float high) { return x < low ? low : x > hi
 // Four numbers of a noise law out of a Philox block.
 struct Uniform {
   float radius;
-  DEVI void draw(const uint32_t (&w)[4], float (&out)[4]) const {
-#pragma unroll
-    for (int j = 0; j < 4; j++) out[j] = radius * (2.0f * philox_unit(w[j]) - 1.0f);
-  }
 };
+DEVI void draw(const Uniform& law, const uint32_t (&w)[4], float (&out)[4]) {
+#pragma unroll
+  for (int j = 0; j < 4; j++) out[j] = law.radius * (2.0f * philox_unit(w[j]) - 1.0f);
+}
+
 struct Normal {
   float deviation;
-  DEVI void draw(const uint32_t (&w)[4], float (&out)[4]) const {
-#pragma unroll
-    for (int j = 0; j < 4; j += 2) {
-      float2 pair = philox_normals(w[j], w[j + 1]);
-      out[j] = deviation * pair.x;
-      out[j + 1] = deviation * pair.y;
-    }
-  }
 };
-struct Sign {
-  DEVI void draw(const uint32_t (&w)[4], float (&out)[4]) const {
+DEVI void draw(const Normal& law, const uint32_t (&w)[4], float (&out)[4]) {
 #pragma unroll
-    for (int j = 0; j < 4; j++) out[j] = w[j] >> 31 ? -1.0f : 1.0f;
+  for (int j = 0; j < 4; j += 2) {
+    float2 pair = philox_normals(w[j], w[j + 1]);
+    out[j] = law.deviation * pair.x;
+    out[j + 1] = law.deviation * pair.y;
   }
-};
+}
+
+struct Sign {};
+DEVI void draw(const Sign&, const uint32_t (&w)[4], float (&out)[4]) {
+#pragma unroll
+  for (int j = 0; j < 4; j++) out[j] = w[j] >> 31 ? -1.0f : 1.0f;
+}
 
 // Image blockIdx.x draws from its own stream, four numbers a thread.
 template <class Law> DEVI void noise(const Law& law, const Philox* streams, float* out, uint32_t len) {
@@ -41,7 +42,7 @@ template <class Law> DEVI void noise(const Law& law, const Philox* streams, floa
   uint4 w = philox_words(streams[blockIdx.x], block);
   uint32_t words[4] = {w.x, w.y, w.z, w.w};
   Pack<4> four;
-  law.draw(words, four.at);
+  draw(law, words, four.at);
   float* image = out + (uint64_t)blockIdx.x * len;
   if (len % 4 == 0) return store<4>(image + i, four);
 #pragma unroll
@@ -50,10 +51,14 @@ template <class Law> DEVI void noise(const Law& law, const Philox* streams, floa
 }
 
 // radius * (2u - 1); streams [N], out [N,len].
-KERNEL(pixel_noise_uniform, 256, 4, float radius, const Philox* streams, float* out, uint32_t len) { noise(Uniform{radius}, streams, out, len); }
+KERNEL(pixel_noise_uniform, 256, 4, float radius, const Philox* streams, float* out, uint32_t len) {
+  noise(Uniform{radius}, streams, out, len);
+}
 
 // deviation * a standard normal.
-KERNEL(pixel_noise_normal, 256, 2, float deviation, const Philox* streams, float* out, uint32_t len) { noise(Normal{deviation}, streams, out, len); }
+KERNEL(pixel_noise_normal, 256, 4, float deviation, const Philox* streams, float* out, uint32_t len) {
+  noise(Normal{deviation}, streams, out, len);
+}
 
 // -1 or 1.
 KERNEL(pixel_noise_sign, 256, 4, const Philox* streams, float* out, uint32_t len) { noise(Sign{}, streams, out, len); }
@@ -78,7 +83,8 @@ KERNEL(pixel_displace, 256, 4, const float* x, const float* noise, float factor,
 }
 
 // adv + alpha * sign(gradient), back to the +-eps ball around x and to [0,1].
-KERNEL(pixel_signed_step, 256, 4, const float* x, const float* adv, const float* gradient, float alpha, float eps, float* out, uint64_t count) {
+KERNEL(pixel_signed_step, 256, 4, const float* x, const float* adv, const float* gradient, float alpha, float eps, float* out,
+       uint64_t count) {
   uint64_t i = flat_index();
   if (i >= count) return;
   Pack<4> a = load_four(x, i, count), b = load_four(adv, i, count), g = load_four(gradient, i, count);

@@ -3,30 +3,29 @@
 // Floor: 4 bytes a number.
 #include "flat.cuh"
 
-struct Value {
-  DEVI static double of(float x) { return (double)x; }
-};
-struct Square {
-  DEVI static double of(float x) { return (double)x * (double)x; }
-};
+enum Term { VALUE, SQUARE };
 
-template <class Term> DEVI void partial(const float* x, uint64_t count, double factor, double* partials) {
+template <Term TERM> DEVI void partial(const float* x, uint64_t count, double factor, double* partials) {
   uint64_t stride = (uint64_t)gridDim.x * blockDim.x * 4;
   double sum = 0.0;
   for (uint64_t i = flat_index(); i < count; i += stride) {
     Pack<4> four = load_four(x, i, count);
 #pragma unroll
-    for (int j = 0; j < 4; j++) sum += Term::of(four.at[j]);
+    for (int j = 0; j < 4; j++) sum += TERM == SQUARE ? (double)four.at[j] * (double)four.at[j] : (double)four.at[j];
   }
   sum = block_sum<256>(sum);
   if (threadIdx.x == 0) partials[blockIdx.x] = factor * sum;
 }
 
 // partials[block] = factor * the block's share of the sum of x. Blocks of 256.
-KERNEL(reduce_sum, 256, 4, const float* x, uint64_t count, double factor, double* partials) { partial<Value>(x, count, factor, partials); }
+KERNEL(reduce_sum, 256, 4, const float* x, uint64_t count, double factor, double* partials) {
+  partial<VALUE>(x, count, factor, partials);
+}
 
 // The same of squares.
-KERNEL(reduce_squares, 256, 4, const float* x, uint64_t count, double factor, double* partials) { partial<Square>(x, count, factor, partials); }
+KERNEL(reduce_squares, 256, 4, const float* x, uint64_t count, double factor, double* partials) {
+  partial<SQUARE>(x, count, factor, partials);
+}
 
 // out[0] = the sum of `count` partials. One block of 256.
 KERNEL(reduce_finish, 256, 1, const double* partials, uint32_t count, float* out) {
