@@ -61,18 +61,18 @@ impl<T: Pod + Default> Array<T> {
         &self.device
     }
 
-    /// The elements as a vector on the host.
+    /// The elements as a vector on the host. Waits for the device, so no step of a training loop calls it.
     pub fn to_vec(&self) -> Vec<T> {
         self.data.to_vec()
     }
 
     /// The elements, for code that runs on the host.
-    pub fn host(&self) -> &[T] {
+    pub(crate) fn host(&self) -> &[T] {
         self.data.host()
     }
 
     /// The elements, writable; copied first where another handle shares them.
-    pub fn host_mut(&mut self) -> &mut [T] {
+    pub(crate) fn host_mut(&mut self) -> &mut [T] {
         self.buffer_mut().host_mut()
     }
 

@@ -10,6 +10,7 @@ mod support;
 mod ops {
     mod common;
 
+    mod blend;
     mod conv;
     mod convex;
     mod dropout;
@@ -23,6 +24,8 @@ mod ops {
     mod pool;
     mod product;
     mod properties;
+    mod reduce;
     mod relu;
+    mod rows;
     mod sgd;
 }

@@ -99,3 +99,75 @@ fn added(total: Option<usize>, hits: Vec<Array<u32>>) -> Option<usize> {
     let more: usize = Array::joined(&hits).to_vec().into_iter().map(|hit| hit as usize).sum();
     Some(total.unwrap_or(0) + more)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autodiff::Gradients;
+    use crate::device::Device;
+    use crate::nn::Spec;
+    use crate::ops::lif::Reset;
+    use crate::zoo;
+
+    fn model(device: &Device) -> Model {
+        let spec = Spec {
+            arch: "vgg:3,A/4".into(),
+            classes: 2,
+            input: [1, 4, 4],
+            mean: vec![0.5],
+            std: vec![0.25],
+            bias: false,
+            steps: 0,
+            leak: 1.0,
+            reset: Reset::Hard,
+            dropout: 0.0,
+        };
+        zoo::build(device, spec, 1).unwrap()
+    }
+
+    fn outcome(device: &Device, loss: f32, hits: &[u32]) -> Outcome {
+        let clean = Some(Array::from_slice(device, [hits.len()], hits));
+        Outcome { loss: Tensor::full(device, [], loss), clean, adversarial: None, gradients: Gradients { params: Vec::new(), input: None } }
+    }
+
+    #[test]
+    fn sums_are_over_images_whenever_they_are_read() {
+        let device = Device::cpu(Some(1)).unwrap();
+        let (model, mut ledger) = (model(&device), Ledger::default());
+        for step in 0..40 {
+            assert_eq!(ledger.is_due(), step == STEPS || step == 2 * STEPS);
+            if ledger.is_due() {
+                ledger.read(&model).unwrap();
+            }
+            ledger.enter(2, outcome(&device, step as f32, &[1, (step % 2) as u32]));
+        }
+        ledger.enter(1, outcome(&device, 121.0, &[0]));
+        ledger.read(&model).unwrap();
+        ledger.read(&model).unwrap();
+        assert_eq!((ledger.images(), ledger.loss()), (81, (2.0 * 780.0 + 121.0) / 81.0));
+        assert_eq!((ledger.clean(), ledger.adversarial()), (Some(6000.0 / 81.0), None));
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_names_its_own_step() {
+        let device = Device::cpu(Some(1)).unwrap();
+        let (model, mut ledger) = (model(&device), Ledger::default());
+        (0..16).for_each(|_| ledger.enter(1, outcome(&device, 1.0, &[1])));
+        ledger.read(&model).unwrap();
+        for loss in [1.0, f32::INFINITY, f32::NAN] {
+            ledger.enter(1, outcome(&device, loss, &[0]));
+        }
+        assert_eq!(ledger.read(&model).unwrap_err().to_string(), "loss inf at step 18");
+    }
+
+    #[test]
+    fn a_broken_parameter_is_named_with_the_last_step_behind_it() {
+        let device = Device::cpu(Some(1)).unwrap();
+        let (mut model, mut ledger) = (model(&device), Ledger::default());
+        (0..3).for_each(|_| ledger.enter(1, outcome(&device, 1.0, &[1])));
+        let mut params = model.params_mut();
+        let (name, shape) = (params[1].name.clone(), params[1].value().shape());
+        params[1].weight.set(Tensor::full(&device, shape, f32::NAN));
+        assert_eq!(ledger.read(&model).unwrap_err().to_string(), format!("{name} is not finite by step 3"));
+    }
+}

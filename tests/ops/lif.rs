@@ -155,7 +155,7 @@ fn the_spikes_are_the_oracle_s() {
         if last != 0 {
             let c = case.shape[3];
             let planes = case.dynamics.steps.div_ceil(8);
-            let top = codes.host().chunks(planes * c).all(|pixel| pixel[(planes - 1) * c..].iter().all(|code| code >> last == 0));
+            let top = codes.to_vec().chunks(planes * c).all(|pixel| pixel[(planes - 1) * c..].iter().all(|code| code >> last == 0));
             assert!(top, "{what}: bits beyond T are 0");
         }
         assert_eq!(lif::count(&spikes) as f64, ready.fired.s.iter().sum::<f64>(), "{what}");

@@ -30,7 +30,8 @@ fn it_is_what_sorting_finds() {
         let values: Vec<f32> = random("x", rows * c).iter().map(|&v| draw(v) as f32).collect();
         let on = Tensor::from_slice(device, [rows, 1, 1, 1, c], &values);
         let (_, _, map) = affine(device, c);
-        let moved: Vec<f32> = values.iter().enumerate().map(|(i, v)| v * map.scale.host()[i % c] + map.shift.host()[i % c]).collect();
+        let (scale, shift) = (map.scale.to_vec(), map.shift.to_vec());
+        let moved: Vec<f32> = values.iter().enumerate().map(|(i, v)| v * scale[i % c] + shift[i % c]).collect();
         for (percent, millionths) in PERCENTS {
             for repeats in [1, 3, 100] {
                 for (map, values) in [(None, &values), (Some(&map), &moved)] {

@@ -103,6 +103,17 @@ fn the_sign_of_zero_is_zero() {
 }
 
 #[test]
+fn signs_are_minus_one_zero_and_one() {
+    everywhere(&CASES, |device, &shape| {
+        let x: Vec<f64> = random("x", shape.iter().product()).iter().map(|x| if x.abs() < 0.2 { 0.0 * x } else { *x }).collect();
+        let on = tensor(device, shape, &x);
+        let got = twice(device, "sign", || vec![pixel::sign(&on)]);
+        let want: Vec<f32> = x.iter().map(|&x| if x == 0.0 { 0.0 } else { x.signum() as f32 }).collect();
+        same_bits("sign", &got[0], &want);
+    });
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let device = devices::first();
     let (a, b) = (Tensor::zeros(&device, [2, 3, 3, 1]), Tensor::zeros(&device, [1, 3, 3, 1]));

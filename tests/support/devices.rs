@@ -1,6 +1,6 @@
 //! The devices under test, and the way in and out of their memory. Every case table runs on all of them.
 
-use caltrop::device::{Buffer, Device, Flavour, Gpu, Isa, Order};
+use caltrop::device::{Device, Flavour, Gpu, Isa, Order};
 use caltrop::tensor::{Array, Data, Tensor, planes};
 
 /// Every device: the CPU's, and the emulated GPUs.
@@ -130,9 +130,7 @@ pub fn poison(device: &Device) {
     let mut lines: usize = 1;
     while lines <= 4096 {
         for _ in 0..3 {
-            let mut buffer = Buffer::<u32>::unspecified(device, lines * LINE);
-            buffer.host_mut().fill(u32::MAX);
-            held.push(buffer);
+            held.push(Array::full(device, [lines * LINE], u32::MAX));
         }
         lines += ((lines + 1).next_power_of_two() / 8).max(1);
     }

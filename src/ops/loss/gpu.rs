@@ -40,8 +40,11 @@ fn paired(gpu: &Gpu, loss: &'static Kernel, adv: &Tensor, clean: &Tensor, labels
     let blank = || Tensor::unspecified(adv.device(), shape);
     let (mut values, mut dadv, mut dclean) = (Tensor::unspecified(adv.device(), [shape[0]]), blank(), blank());
     let launch = gpu.run(loss, warps(shape[0])).array(adv).array(clean);
-    labels
-        .map_or_else(|| launch, |labels| launch.array(labels))
+    let launch = match labels {
+        Some(labels) => launch.array(labels),
+        None => launch,
+    };
+    launch
         .array_mut(&mut values)
         .array_mut(&mut dadv)
         .array_mut(&mut dclean)
