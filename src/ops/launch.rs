@@ -16,6 +16,17 @@ pub fn elementwise(count: usize, channels: usize) -> Grid {
     Grid::over(count / lanes(channels), THREADS)
 }
 
+/// A grid over `count` numbers that know no rows, four a thread (`flat_index` in kernels/flat.cuh).
+pub fn flat(count: usize) -> Grid {
+    Grid::over(count.div_ceil(4), THREADS)
+}
+
+/// A grid of `rows` (x), each of `items` threads in blocks (y) of whole warps no wider than the row needs.
+pub fn rows(rows: usize, items: usize) -> Grid {
+    let threads = items.next_multiple_of(32).clamp(32, THREADS as usize);
+    Grid::of([rows, items.div_ceil(threads), 1], threads as u32)
+}
+
 /// The most threads that a block of [`Tiling`] has across the channels.
 const ACROSS: usize = 32;
 /// The most blocks of a reducing kernel: a few waves of the largest GPU, and few partial sums.
