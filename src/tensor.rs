@@ -76,6 +76,13 @@ impl<T: Pod + Default> Array<T> {
         self.buffer_mut().host_mut()
     }
 
+    /// Replace the elements where they are: what was recorded on a GPU finds them there. Panics (a bug) when their number
+    /// differs, or when another handle shares the memory.
+    pub fn overwrite(&mut self, elements: &[T]) {
+        let shape = self.shape;
+        Arc::get_mut(&mut self.data).unwrap_or_else(|| panic!("overwriting {shape}, which is shared")).write(elements);
+    }
+
     /// The memory, writable; copied first where another handle shares it.
     fn buffer_mut(&mut self) -> &mut Buffer<T> {
         if Arc::get_mut(&mut self.data).is_none() {

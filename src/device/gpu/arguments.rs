@@ -6,7 +6,7 @@ use crate::device::raise;
 use bytemuck::Pod;
 
 /// The most arguments that a kernel may have.
-const MOST: usize = 32;
+pub(super) const MOST: usize = 32;
 /// Room for their values, in 8-byte words.
 const WORDS: usize = 64;
 

@@ -233,7 +233,7 @@ impl Emulated {
 
     fn not_while_recording(&self, what: &str) -> Result<()> {
         let recording = self.notes.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        ensure!(!recording, "gpu: {what} while a graph is recorded");
+        ensure!(!recording, "gpu: {what} while a graph is recorded; do it before or after");
         Ok(())
     }
 }

@@ -113,6 +113,8 @@ pub trait Launcher: Send + Sync {
     fn renew(&self, _at: Address, _bytes: usize) -> Result<()> {
         Ok(())
     }
+    /// `at` went back to the pool: what uses it has been launched.
+    fn retire(&self, _at: Address) {}
     /// From now on, work is noted instead of done.
     fn begin_recording(&self) -> Result<()>;
     /// The work noted since.

@@ -95,6 +95,10 @@ impl Gpu {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn set_pool(&self, pool: Arc<Pool>) {
+        *self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
+    }
+
     /// Start a launch of `kernel`: give it its arguments in order, then [`Launch::go`].
     pub fn run(&self, kernel: &'static Kernel, grid: Grid) -> Launch<'_> {
         Launch::new(self.launcher(), kernel, grid)
