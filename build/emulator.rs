@@ -4,7 +4,6 @@
 use super::compile::{Job, stem};
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The two builds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,11 +48,11 @@ impl Compilers {
     }
 
     /// All objects of both, and how to link them.
-    pub fn jobs(&self, sources: &[PathBuf], out: &Path) -> Emulators {
-        Emulators([Flavour::Fast, Flavour::Checked].map(|flavour| self.library(flavour, sources, out)))
+    pub fn jobs(&self, sources: &[PathBuf], folder: &Path) -> Emulators {
+        Emulators([Flavour::Fast, Flavour::Checked].map(|flavour| self.library(flavour, sources, folder)))
     }
 
-    fn library(&self, flavour: Flavour, kernels: &[PathBuf], out: &Path) -> Library {
+    fn library(&self, flavour: Flavour, kernels: &[PathBuf], folder: &Path) -> Library {
         let (name, debug) = match flavour {
             Flavour::Fast => ("emulator", "-Wl,--strip-all"),
             Flavour::Checked => ("checked", "-Wl,--build-id"),
@@ -62,23 +61,22 @@ impl Compilers {
         for (kind, sources) in [(Kind::Runtime, &super::files(&self.emulator, "cpp")), (Kind::Kernels, &kernels.to_vec())] {
             let compiler = self.compiler(flavour, kind);
             for source in sources {
-                let object = out.join(name).join(stem(source)).with_extension("o");
                 let mut command = compiler.to_command();
-                command.args(["-x", "c++", "-c"]).arg(source).arg("-o").arg(&object);
-                objects.push(Job::new(command, source, &[self.kernels.clone(), self.emulator.clone()], &self.says, object));
+                command.args(["-c", "-x", "c++"]);
+                let object = folder.join(name).join(stem(source)).with_extension("o");
+                objects.push(Job::new(command, source, &[self.kernels.clone(), self.emulator.clone()], &self.says, &object));
             }
         }
-        let output = out.join(format!("{name}.so"));
-        let mut command: Command = self.compiler(flavour, Kind::Runtime).to_command();
-        command.args(["-shared", debug, "-o"]).arg(&output).args(objects.iter().map(|job| &job.output)).args(["-pthread", "-ldl"]);
-        Library { link: Job::link(command, &objects, output), objects }
+        let mut command = self.compiler(flavour, Kind::Runtime).to_command();
+        command.args(["-shared", "-pthread", "-Wl,-z,nodelete", debug]);
+        Library { link: Job::link(command, &objects, &folder.join(name).with_extension("so")), objects }
     }
 
     /// Baseline instructions, for the program travels; fast whatever cargo's profile; and no contraction of a*b+c.
     fn compiler(&self, flavour: Flavour, kind: Kind) -> cc::Tool {
         let mut build = cc::Build::new();
-        build.cpp(true).std("c++20").pic(true).warnings(false).flag("-Wall").cargo_metadata(false).cargo_warnings(false);
-        build.include(&self.kernels).include(&self.emulator);
+        build.cpp(true).std("c++20").pic(true).warnings(true).extra_warnings(false).cargo_metadata(false).cargo_warnings(false);
+        build.include(&self.kernels);
         build.flag("-ffp-contract=off").flag("-fvisibility=hidden").flag("-fno-strict-aliasing").flag("-pthread");
         build.flag_if_supported("-fno-extern-tls-init").flag_if_supported("-Wno-unknown-pragmas");
         build.opt_level(if kind == Kind::Kernels { 2 } else { 3 }).debug(false);

@@ -9,6 +9,8 @@
 #include <unordered_map>
 
 constinit thread_local __attribute__((aligned(1024))) unsigned char dyn_smem[DYNAMIC_LIMIT];
+// Whoever sees only its declaration asks this function to initialise it first.
+extern "C" __attribute__((visibility("hidden"))) void _ZTH8dyn_smem() {}
 
 namespace emu {
 void know_library(uintptr_t start, uintptr_t end);

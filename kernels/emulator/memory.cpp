@@ -11,6 +11,8 @@ static size_t page() {
     return size;
 }
 
+constexpr size_t GUARD = 64 * 1024; // bytes before and after an allocation that cannot be touched; a multiple of any page
+
 bool Emu::find(uintptr_t address, size_t bytes, emu::Allocation& found) {
     std::lock_guard<std::mutex> guard(memory);
     auto after = allocations.upper_bound(address);
@@ -21,9 +23,9 @@ bool Emu::find(uintptr_t address, size_t bytes, emu::Allocation& found) {
     return true;
 }
 
-// guard page | 0xFF... | the bytes, ending at a multiple of 16 | guard page
+// guard | 0xFF... | the bytes, ending at a multiple of 16 | guard
 EMU_API void* emu_alloc(Emu* emu, size_t bytes) {
-    const size_t body = bytes ? (bytes + page() - 1) / page() * page() : page(), mapped = body + 2 * page();
+    const size_t body = bytes ? (bytes + page() - 1) / page() * page() : page(), mapped = body + 2 * GUARD;
     const auto fail = [&](const char* what) {
         emu->error = std::string(what) + " of " + std::to_string(bytes) + " bytes failed";
         return nullptr;
@@ -31,7 +33,7 @@ EMU_API void* emu_alloc(Emu* emu, size_t bytes) {
     if (bytes > SIZE_MAX / 32) return fail("allocation");
     auto map = (uint8_t*)mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) return fail("allocation");
-    if (mprotect(map + page(), body, PROT_READ | PROT_WRITE)) {
+    if (mprotect(map + GUARD, body, PROT_READ | PROT_WRITE)) {
         munmap(map, mapped);
         return fail("allocation");
     }
@@ -44,8 +46,8 @@ EMU_API void* emu_alloc(Emu* emu, size_t bytes) {
         }
         shadow = (emu::GlobalByte*)cells;
     }
-    std::memset(map + page(), 0xFF, body);
-    uint8_t* start = map + page() + body - (bytes + 15) / 16 * 16;
+    std::memset(map + GUARD, 0xFF, body);
+    uint8_t* start = map + GUARD + body - (bytes + 15) / 16 * 16;
     std::lock_guard<std::mutex> guard(emu->memory);
     emu->allocations[(uintptr_t)start] = {(uintptr_t)start, (uintptr_t)start + bytes, map, mapped, shadow};
     return start;
@@ -73,7 +75,7 @@ std::string explain(Emu& emu, const Fault& fault) {
     char text[300];
     const char* verb = fault.write ? "write" : "read";
     if (fault.signal == SIGFPE) return "integer division by zero";
-    if (fault.address < 4096 && !fault.address) return std::string(verb) + " through a null pointer";
+    if (fault.address < GUARD) return std::string(verb) + " through a null pointer, " + std::to_string(fault.address) + " bytes beyond it";
     std::lock_guard<std::mutex> guard(emu.memory);
     const auto after = emu.allocations.upper_bound(fault.address);
     const Allocation* next = after == emu.allocations.end() ? nullptr : &after->second;

@@ -13,11 +13,10 @@
 
 namespace emu {
 // "conv.cu:81" by addr2line, or what can be said without it.
-static std::string source(Where where) {
-    if (where.line) return "line " + std::to_string(where.line);
+static std::string look_up(void* address) {
     Dl_info info;
-    if (!where.address || !dladdr(where.address, &info)) return "an unknown place";
-    const long offset = (long)((char*)where.address - (char*)info.dli_fbase) - 1;
+    if (!dladdr(address, &info)) return "an unknown place";
+    const long offset = (long)((char*)address - (char*)info.dli_fbase) - 1;
     std::string file = info.dli_fname;
     if (file.rfind("/proc/self/", 0) == 0) file = "/proc/" + std::to_string(getpid()) + file.substr(10); // the child is another self
     char command[600], line[300] = "";
@@ -31,6 +30,16 @@ static std::string source(Where where) {
     if (!text.empty() && text[0] != '?') return text;
     snprintf(line, sizeof line, "offset 0x%lx of the library", offset);
     return line;
+}
+
+static std::string source(Where where) {
+    if (where.line) return "line " + std::to_string(where.line);
+    static std::mutex mutex;
+    static std::map<void*, std::string> known;
+    std::lock_guard<std::mutex> guard(mutex);
+    auto& text = known[where.address];
+    if (text.empty()) text = look_up(where.address);
+    return text;
 }
 
 static bool enough(const Block& b) { return b.launch->failures.load(std::memory_order_relaxed) >= MOST_ERRORS; }
@@ -167,7 +176,7 @@ void know_library(uintptr_t start, uintptr_t end) {
     in_library_range_known = true;
 }
 
-static void access(void* p, size_t bytes, Access kind, bool aligned, void* from) {
+static void access(void* p, size_t bytes, Access kind, void* from) {
     if (!in_library_range_known.load(std::memory_order_relaxed)) return; // still loading
     Thread& t = me();
     Block& b = *t.in;
@@ -176,8 +185,6 @@ static void access(void* p, size_t bytes, Access kind, bool aligned, void* from)
     // threadIdx and its kin
     if (address - (uintptr_t)b.fibers.data() < sizeof(Thread) * MAX_THREADS || address - (uintptr_t)&b < sizeof(Block)) return;
     const Where where = {from, 0};
-    if (aligned && bytes > 4 && address & (bytes - 1))
-        return report(b, &t, "misaligned %s of %zu bytes at %p, at %s", kind == Access::Write ? "write" : "read", bytes, p, source(where).c_str());
     const uintptr_t offset = address - (uintptr_t)b.shared;
     if (offset < b.shared_bytes) {
         const uintptr_t dynamic = address - (uintptr_t)dyn_smem;
@@ -192,46 +199,65 @@ static void access(void* p, size_t bytes, Access kind, bool aligned, void* from)
 #else
 void know_library(uintptr_t, uintptr_t) {}
 #endif
+
+// ---- what -fsanitize=alignment,bounds,... adds: mistakes that GPU and CPU would answer differently
+#if EMU_CHECKED
+static void undefined(const char* what, void* from) {
+    if (!in_library_range_known.load(std::memory_order_relaxed) || enough(*me().in)) return;
+    report(*me().in, &me(), "%s, at %s", what, source({from, 0}).c_str());
+}
+#endif
 } // namespace emu
 
 #if EMU_CHECKED
-#define HOOK(name, bytes, kind, aligned) \
-    extern "C" void __tsan_##name(void* p) { emu::access(p, bytes, emu::Access::kind, aligned, __builtin_return_address(0)); }
-#define HOOKS(bytes)                                    \
-    HOOK(read##bytes, bytes, Read, true)                \
-    HOOK(write##bytes, bytes, Write, true)              \
-    HOOK(volatile_read##bytes, bytes, Read, true)       \
-    HOOK(volatile_write##bytes, bytes, Write, true)     \
-    HOOK(unaligned_read##bytes, bytes, Read, false)     \
-    HOOK(unaligned_write##bytes, bytes, Write, false)   \
-    HOOK(unaligned_volatile_read##bytes, bytes, Read, false) \
-    HOOK(unaligned_volatile_write##bytes, bytes, Write, false) \
-    extern "C" void __tsan_read_write##bytes(void* p) { \
-        emu::access(p, bytes, emu::Access::Read, true, __builtin_return_address(0)); \
-        emu::access(p, bytes, emu::Access::Write, true, __builtin_return_address(0)); \
-    } \
-    extern "C" void __tsan_unaligned_read_write##bytes(void* p) { \
-        emu::access(p, bytes, emu::Access::Read, false, __builtin_return_address(0)); \
-        emu::access(p, bytes, emu::Access::Write, false, __builtin_return_address(0)); \
+#define HOOK(name, bytes, kind) \
+    extern "C" void __tsan_##name(void* p) { emu::access(p, bytes, emu::Access::kind, __builtin_return_address(0)); }
+#define HOOK_BOTH(name, bytes)                                                        \
+    extern "C" void __tsan_##name(void* p) {                                          \
+        emu::access(p, bytes, emu::Access::Read, __builtin_return_address(0));        \
+        emu::access(p, bytes, emu::Access::Write, __builtin_return_address(0));       \
     }
+#define HOOKS(bytes)                                  \
+    HOOK(read##bytes, bytes, Read)                    \
+    HOOK(write##bytes, bytes, Write)                  \
+    HOOK(volatile_read##bytes, bytes, Read)           \
+    HOOK(volatile_write##bytes, bytes, Write)         \
+    HOOK(unaligned_read##bytes, bytes, Read)          \
+    HOOK(unaligned_write##bytes, bytes, Write)        \
+    HOOK(unaligned_volatile_read##bytes, bytes, Read) \
+    HOOK(unaligned_volatile_write##bytes, bytes, Write) \
+    HOOK_BOTH(read_write##bytes, bytes)               \
+    HOOK_BOTH(unaligned_read_write##bytes, bytes)
 HOOKS(1)
 HOOKS(2)
 HOOKS(4)
 HOOKS(8)
 HOOKS(16)
-extern "C" void __tsan_read_range(void* p, size_t n) { emu::access(p, n, emu::Access::Read, false, __builtin_return_address(0)); }
-extern "C" void __tsan_write_range(void* p, size_t n) { emu::access(p, n, emu::Access::Write, false, __builtin_return_address(0)); }
+extern "C" void __tsan_read_range(void* p, size_t n) { emu::access(p, n, emu::Access::Read, __builtin_return_address(0)); }
+extern "C" void __tsan_write_range(void* p, size_t n) { emu::access(p, n, emu::Access::Write, __builtin_return_address(0)); }
 extern "C" void* __tsan_memcpy(void* to, const void* from, size_t n) {
-    emu::access((void*)from, n, emu::Access::Read, false, __builtin_return_address(0));
-    emu::access(to, n, emu::Access::Write, false, __builtin_return_address(0));
+    emu::access((void*)from, n, emu::Access::Read, __builtin_return_address(0));
+    emu::access(to, n, emu::Access::Write, __builtin_return_address(0));
     return std::memcpy(to, from, n);
 }
 extern "C" void* __tsan_memset(void* to, int value, size_t n) {
-    emu::access(to, n, emu::Access::Write, false, __builtin_return_address(0));
+    emu::access(to, n, emu::Access::Write, __builtin_return_address(0));
     return std::memset(to, value, n);
 }
 extern "C" void __tsan_init() {}
 extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit() {}
 extern "C" void __tsan_vptr_update(void**, void*) {}
+
+#define UNDEFINED(name, what) \
+    extern "C" void __ubsan_handle_##name(void*, void*, void*) { emu::undefined(what, __builtin_return_address(0)); }
+UNDEFINED(type_mismatch_v1, "misaligned access")
+UNDEFINED(out_of_bounds, "index outside its array")
+UNDEFINED(shift_out_of_bounds, "shift by as many bits as there are, or more")
+UNDEFINED(divrem_overflow, "integer division by zero")
+UNDEFINED(add_overflow, "signed overflow of a sum")
+UNDEFINED(sub_overflow, "signed overflow of a difference")
+UNDEFINED(mul_overflow, "signed overflow of a product")
+UNDEFINED(negate_overflow, "signed overflow of a negation")
+UNDEFINED(float_cast_overflow, "float too large for the integer it is cast to")
 #endif

@@ -3,6 +3,7 @@
 //! Contract: the result is written (`=`). A product and the sum, which starts at 0, are f64, rounded to f32 once.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -19,7 +20,7 @@ pub fn blend(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
         ensure!(part.shape() == first.shape(), "blend: a tensor of {} among those of {}", part.shape(), first.shape());
     }
     match first.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::blend(gpu, parts)),
         Device::Cpu(cpu) => Ok(cpu::blend(cpu, parts)),
     }
 }

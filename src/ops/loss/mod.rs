@@ -5,9 +5,10 @@
 //! memory the host does not read, answers NaN for that image, so labels of a file are checked where they are read.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
-use crate::device::Device;
+use crate::device::{Device, kernel};
 use crate::tensor::{Array, Tensor};
 
 /// A loss of one batch of logits.
@@ -32,7 +33,7 @@ pub struct Paired {
 pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_cross_entropy, logits, labels)),
         Device::Cpu(_) => cpu::single(logits, labels, cpu::cross_entropy),
     }
 }
@@ -41,7 +42,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
 pub fn boosted_cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_boosted_cross_entropy, logits, labels)),
         Device::Cpu(_) => cpu::single(logits, labels, cpu::boosted_cross_entropy),
     }
 }
@@ -51,7 +52,7 @@ pub fn dlr(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
     ensure!(logits.shape()[1] >= 3, "loss::dlr: {} classes; the ratio needs at least 3", logits.shape()[1]);
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_dlr, logits, labels)),
         Device::Cpu(_) => cpu::single(logits, labels, cpu::dlr),
     }
 }
@@ -60,7 +61,7 @@ pub fn dlr(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
 pub fn kl(adv: &Tensor, clean: &Tensor) -> Result<Paired> {
     check_pair(adv, clean)?;
     match adv.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::kl(gpu, adv, clean)),
         Device::Cpu(_) => Ok(cpu::paired(adv, clean, |z, c, _, dz, dc| cpu::kl(z, c, dz, dc))),
     }
 }
@@ -70,7 +71,7 @@ pub fn weighted_kl(adv: &Tensor, clean: &Tensor, labels: &Array<i32>) -> Result<
     check(adv, labels)?;
     check_pair(adv, clean)?;
     match adv.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::weighted_kl(gpu, adv, clean, labels)),
         Device::Cpu(_) => {
             let labels = cpu::classes(labels, adv.shape()[1])?;
             Ok(cpu::paired(adv, clean, |z, c, n, dz, dc| cpu::weighted_kl(z, c, labels[n] as usize, dz, dc)))
@@ -82,7 +83,7 @@ pub fn weighted_kl(adv: &Tensor, clean: &Tensor, labels: &Array<i32>) -> Result<
 pub fn predictions(logits: &Tensor) -> Result<Array<u32>> {
     check_logits(logits)?;
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::predictions(gpu, logits)),
         Device::Cpu(_) => Ok(cpu::predictions(logits)),
     }
 }
@@ -91,7 +92,7 @@ pub fn predictions(logits: &Tensor) -> Result<Array<u32>> {
 pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Result<Array<u32>> {
     check(logits, labels)?;
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::hits(gpu, logits, labels)),
         Device::Cpu(_) => Ok(cpu::hits(logits, labels)),
     }
 }
@@ -100,7 +101,7 @@ pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Result<Array<u32>> {
 pub fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Result<Array<i32>> {
     check(logits, labels)?;
     match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::runner_up(gpu, logits, labels)),
         Device::Cpu(_) => Ok(cpu::runner_up(logits, labels)),
     }
 }

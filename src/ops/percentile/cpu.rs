@@ -2,6 +2,7 @@
 //!
 //! Counts are integers, so their sum does not depend on the order of threads.
 
+use super::number;
 use crate::base::{Result, ensure};
 use crate::device::Cpu;
 use crate::ops::norm::Affine;
@@ -15,10 +16,6 @@ const STRIP: usize = 1 << 14;
 fn key(x: f32) -> u32 {
     let bits = (x + 0.0).to_bits();
     bits ^ (((bits as i32) >> 31) as u32 | 0x8000_0000)
-}
-
-fn number(key: u32) -> f32 {
-    f32::from_bits(if key >> 31 == 1 { key ^ 0x8000_0000 } else { !key })
 }
 
 pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u64) -> Result<f32> {

@@ -3,6 +3,7 @@
 //! Contract: results are written (`=`).
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -17,8 +18,16 @@ pub const MOST: usize = 2;
 pub fn sum(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
     ensure!((1..=MOST).contains(&parts.len()), "reduce: {} tensors; 1 to {MOST} can be summed", parts.len());
     match parts[0].0.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::sum(gpu, parts)),
         Device::Cpu(_) => Ok(cpu::sum(parts)),
+    }
+}
+
+/// Σ value² over `x`, `[]`: in f64, in the order of the values, rounded to f32 once.
+pub fn squares(x: &Tensor) -> Tensor {
+    match x.device() {
+        Device::Gpu(gpu) => gpu::squares(gpu, x),
+        Device::Cpu(_) => cpu::squares(x),
     }
 }
 
@@ -28,7 +37,7 @@ pub fn sum(parts: &[(&Tensor, f64)]) -> Result<Tensor> {
 pub fn finite(tensors: &[&Tensor]) -> Result<Array<u32>> {
     ensure!(!tensors.is_empty(), "reduce: no tensor to look at");
     match tensors[0].device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::finite(gpu, tensors)),
         Device::Cpu(cpu) => Ok(cpu::finite(cpu, tensors)),
     }
 }
