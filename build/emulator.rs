@@ -5,6 +5,10 @@ use super::compile::{Job, stem};
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// The compiler's own hooks at every access and doubtful operation; the emulator defines them, no sanitizer is linked.
+const SANITIZE: &str =
+    "-fsanitize=thread,alignment,bounds,shift-exponent,integer-divide-by-zero,signed-integer-overflow,float-cast-overflow";
+
 /// The two builds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flavour {
@@ -75,13 +79,14 @@ impl Compilers {
         Library { link: Job::link(command, &objects, &folder.join(name).with_extension("so")), objects }
     }
 
-    /// Baseline instructions, for the program travels; fast whatever cargo's profile; and no contraction of a*b+c.
+    /// The flags of `kernels/emulator/README.md`; fast whatever cargo's profile, and no contraction of a*b+c.
     fn compiler(&self, flavour: Flavour, kind: Kind) -> cc::Tool {
         let mut build = cc::Build::new();
-        build.cpp(true).std("c++20").pic(true).cargo_metadata(false).cargo_warnings(false);
-        build.include(&self.kernels);
+        build.cpp(true).std("c++20").pic(true).cargo_metadata(false).cargo_warnings(false).include(&self.kernels);
         build.flag("-ffp-contract=off").flag("-fvisibility=hidden").flag("-fno-strict-aliasing").flag("-pthread");
-        build.flag_if_supported("-fno-extern-tls-init");
+        if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+            build.flag_if_supported("-march=x86-64-v3"); // fmaf is a call without; who loads it asks the processor first
+        }
         build.opt_level(if kind == Kind::Kernels { 2 } else { 3 }).debug(false);
         if flavour == Flavour::Fast {
             build.warnings(true).extra_warnings(false).flag("-Wno-unknown-pragmas").flag("-Wno-sign-compare");
@@ -89,14 +94,7 @@ impl Compilers {
             build.warnings(false); // they would be the same
             build.define("EMU_CHECKED", "1").flag("-g1");
             if kind == Kind::Kernels {
-                // The compiler's own hooks at every access; the emulator defines them, libtsan is not linked.
-                build.flag("-fsanitize=thread");
-                // And none at function calls: a flag of g++, and of clang++ in two words.
-                if build.get_compiler().is_like_clang() {
-                    build.flag("-mllvm").flag("-tsan-instrument-func-entry-exit=0");
-                } else {
-                    build.flag("--param=tsan-instrument-func-entry-exit=0");
-                }
+                build.flag(SANITIZE);
             }
         }
         build.get_compiler()
