@@ -111,7 +111,9 @@ impl Neuron {
             let stored = y.shape().count() / y.shape()[4];
             let repeats = if let Frames::Held(steps) = frames { *steps } else { 1 };
             let (mean, variance) = norm::running(&norm.running.mean, &norm.running.variance, batch, stored, repeats);
-            norm.running = Moments { mean, variance };
+            // In place: what a GPU has recorded finds them there.
+            norm.running.mean.assign(&mean);
+            norm.running.variance.assign(&variance);
             norm.batches += 1;
         }
     }

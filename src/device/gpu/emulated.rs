@@ -353,7 +353,8 @@ impl Graph for Notes {
     }
 
     fn turn(&mut self, from: &[u8], to: &[u8]) -> Result<usize> {
-        let arguments = self.notes.iter_mut().filter_map(|note| if let Note::Launch { arguments, .. } = note { Some(arguments) } else { None });
+        let arguments =
+            self.notes.iter_mut().filter_map(|note| if let Note::Launch { arguments, .. } = note { Some(arguments) } else { None });
         let dials = arguments.flatten().filter(|value| value.tuning == Tuning::Dial && value.bytes() == from);
         Ok(dials.map(|value| value.bytes_mut().copy_from_slice(to)).count())
     }

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn arguments_of_another_size_are_named() {
-        let given = |sizes: &[u32]| sizes.iter().map(|&bytes| Argument { at: std::ptr::null(), bytes, tuning: Tuning::Fixed }).collect::<Vec<_>>();
+        let given =
+            |sizes: &[u32]| sizes.iter().map(|&bytes| Argument { at: std::ptr::null(), bytes, tuning: Tuning::Fixed }).collect::<Vec<_>>();
         assert!(check_arguments("k", &[8, 4], &given(&[8, 4])).is_ok());
         let text = |sizes: &[u32]| check_arguments("k", &[8, 4], &given(sizes)).unwrap_err().to_string();
         assert_eq!(text(&[8, 8]), "gpu: k was given 8 bytes for its argument 2, which has 4");
