@@ -101,7 +101,7 @@ void mark_landed(Block& b, Thread& t, size_t offset, size_t bytes) {
 }
 
 // ---- global memory: a stamp is launch 12 bits | block 20 | thread 10 | barriers 12 | __syncwarps 8 | flags 2
-constexpr uint64_t SEVERAL_THREADS = 1, SEVERAL_BLOCKS = 2, FLAGS = 3;
+constexpr uint64_t SEVERAL_THREADS = 1, SEVERAL_BLOCKS = 2;
 static uint64_t stamp(const Block& b, const Thread& t) {
     return (uint64_t)(b.launch->serial % SERIALS) << 52 | (b.number & 0xfffff) << 32 | (uint64_t)t.index << 22 |
            (uint64_t)((b.epoch - b.first_epoch) & 0xfff) << 10 | (uint64_t)(t.warp->epoch & 0xff) << 2;
