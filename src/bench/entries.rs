@@ -168,18 +168,18 @@ impl Case {
     }
 }
 
-/// Bytes of an array.
-trait Sized4 {
+/// Arrays that know their size.
+trait Bytes {
     fn bytes(&self) -> u64;
 }
 
-impl Sized4 for Tensor {
+impl Bytes for Tensor {
     fn bytes(&self) -> u64 {
         4 * self.shape().count() as u64
     }
 }
 
-impl Sized4 for Data {
+impl Bytes for Data {
     fn bytes(&self) -> u64 {
         match self {
             Data::Real(tensor) => tensor.bytes(),

@@ -88,18 +88,18 @@ impl Sample {
         high
     }
 
-    /// Shift and threshold at which the rate is met and the share of silent neurons is the nearest to `silent`: a lower
-    /// current and a lower threshold leave the same spikes to fewer neurons.
+    /// Shift and threshold at which the rate is met and the share of silent neurons comes nearest to `silent`: a lower
+    /// current and a lower threshold leave the same spikes to fewer neurons. The rate goes first: where thresholds end (at
+    /// 0.03) before so many neurons are silent, fewer are.
     fn meet(&self, rate: f64, silent: f64) -> (f32, f32) {
         let spread = self.deviation();
         let (mut low, mut high) = (-3.0 * spread, spread);
         for _ in 0..10 {
             let middle = (low + high) / 2.0;
-            let (_, found) = self.activity(middle, self.threshold(middle, rate));
-            *if found > silent { &mut low } else { &mut high } = middle;
+            let (fires, quiet) = self.activity(middle, self.threshold(middle, rate));
+            *if quiet > silent || fires < 0.98 * rate { &mut low } else { &mut high } = middle;
         }
-        let shift = (low + high) / 2.0;
-        (shift, self.threshold(shift, rate))
+        (high, self.threshold(high, rate))
     }
 }
 
