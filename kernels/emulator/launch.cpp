@@ -274,7 +274,7 @@ static void next_serial(Emu& e) {
     if (!EMU_CHECKED) return;
     std::lock_guard<std::mutex> guard(e.memory);
     for (auto& [start, a] : e.allocations)
-        if (a.shadow) madvise(a.shadow, (a.end - a.start) * sizeof(GlobalByte), MADV_DONTNEED);
+        if (a.shadow) clear_shadow(a.shadow, a.end - a.start);
 }
 } // namespace emu
 
