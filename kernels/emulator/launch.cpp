@@ -242,8 +242,8 @@ static std::string refuse(const Kernel& k, const uint3& grid, const uint3& block
     if (count != k.count) return name + ": wants " + std::to_string(k.count) + " arguments, got " + std::to_string(count);
     for (int i = 0; i < count; i++)
         if (sizes[i] != k.sizes[i])
-            return name + ": argument " + std::to_string(i + 1) + " (" + parameter(k.parameters, i) + ") wants " + std::to_string(k.sizes[i]) +
-                   " bytes, got " + std::to_string(sizes[i]);
+            return name + ": argument " + std::to_string(i + 1) + " (" + parameter(k.parameters, i) + ") wants " +
+                   std::to_string(k.sizes[i]) + " bytes, got " + std::to_string(sizes[i]);
     if (!threads || threads > (uint64_t)k.max_threads)
         return name + ": a block of " + std::to_string(threads) + " threads, its launch bounds allow 1 to " + std::to_string(k.max_threads);
     if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)

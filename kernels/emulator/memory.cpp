@@ -83,7 +83,8 @@ std::string explain(Emu& emu, const Fault& fault) {
         snprintf(text, sizeof text, "%s: address %p is %zu bytes before the end of an allocation of %zu bytes", verb, address,
                  (size_t)(previous->end - fault.address), bytes(previous));
     else if (previous && beyond <= before)
-        snprintf(text, sizeof text, "%s: address %p is %zu bytes beyond an allocation of %zu bytes", verb, address, beyond, bytes(previous));
+        snprintf(text, sizeof text, "%s: address %p is %zu bytes beyond an allocation of %zu bytes", verb, address, beyond,
+                 bytes(previous));
     else if (next)
         snprintf(text, sizeof text, "%s: address %p is %zu bytes before an allocation of %zu bytes", verb, address, before, bytes(next));
     else snprintf(text, sizeof text, "%s: address %p is in no allocation", verb, address);

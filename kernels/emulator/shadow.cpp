@@ -206,16 +206,16 @@ void clear_shadow(GlobalShadow* shadow, size_t bytes) {
 
 // ---- the hooks
 #if EMU_CHECKED
-static std::atomic<bool> in_library_range_known{false};
+static std::atomic<bool> library_known{false};
 static uintptr_t library_start, library_end;
 void know_library(uintptr_t start, uintptr_t end) {
     library_start = start;
     library_end = end;
-    in_library_range_known = true;
+    library_known = true;
 }
 
 static void access(void* p, size_t bytes, Access kind, void* from) {
-    if (!in_library_range_known.load(std::memory_order_relaxed)) return; // still loading
+    if (!library_known.load(std::memory_order_relaxed)) return; // still loading
     Thread& t = me();
     Block& b = *t.in;
     const uintptr_t address = (uintptr_t)p;
@@ -227,8 +227,8 @@ static void access(void* p, size_t bytes, Access kind, void* from) {
     if (offset < b.shared_bytes) {
         const uintptr_t dynamic = address - (uintptr_t)dyn_smem;
         if (dynamic < DYNAMIC_LIMIT && dynamic + bytes > b.dynamic)
-            return report(b, &t, "%s of %zu bytes past dynamic shared memory (offset %zu of %zu), at %s", kind == Access::Write ? "write" : "read",
-                          bytes, (size_t)dynamic, b.dynamic, source(where).c_str());
+            return report(b, &t, "%s of %zu bytes past dynamic shared memory (offset %zu of %zu), at %s",
+                          kind == Access::Write ? "write" : "read", bytes, (size_t)dynamic, b.dynamic, source(where).c_str());
         return check_shared(b, t, offset, bytes, kind, where);
     }
     if (address >= library_start && address < library_end) return; // constants
@@ -241,7 +241,7 @@ void know_library(uintptr_t, uintptr_t) {}
 // ---- what -fsanitize=alignment,bounds,... adds: mistakes that GPU and CPU would answer differently
 #if EMU_CHECKED
 static void undefined(const char* what, void* from) {
-    if (!in_library_range_known.load(std::memory_order_relaxed) || enough(*me().in)) return;
+    if (!library_known.load(std::memory_order_relaxed) || enough(*me().in)) return;
     report(*me().in, &me(), "%s, at %s", what, source({from, 0}).c_str());
 }
 #endif
