@@ -184,8 +184,8 @@ KERNEL(bug_null_pointer, 64, 1, float* p, int n) {
     p[threadIdx.x] = none[threadIdx.x];
 }
 KERNEL(bug_misaligned_vector, 32, 1, float* p, int n) {
-    const float4 v = load4(p + threadIdx.x);
-    p[threadIdx.x] = v.x + v.w;
+    const float4* v = reinterpret_cast<const float4*>(p + threadIdx.x);
+    p[128 + threadIdx.x] = v->x + v->w;
 }
 KERNEL(bug_division_by_zero, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(n / (n - 256)); }
 
