@@ -13,7 +13,7 @@ mod nvcc;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::{env, fs, process};
+use std::{env, fs, io, process};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -39,23 +39,30 @@ fn kernels() -> Result<(), String> {
     }
     table::no_twins(&kernels)?;
 
+    // Every profile, and clippy, has an OUT_DIR of its own; what the compilers make is the same for all.
+    let shared = out.ancestors().nth(4).unwrap_or(&out).join("kernels");
     let nvcc = nvcc::Nvcc::find(&root);
     let emulator = emulator::Compilers::find(&root);
-    let mut jobs = Vec::new();
-    let fatbins = nvcc.map(|nvcc| nvcc.jobs(&sources, &out)).transpose()?.unwrap_or_default();
-    jobs.extend(fatbins.iter());
-    let emulator = emulator.map(|compilers| compilers.jobs(&sources, &out));
-    if let Some(emulator) = &emulator {
-        jobs.extend(emulator.objects());
-    }
-    compile::run(jobs)?;
-    if let Some(emulator) = &emulator {
-        compile::run(emulator.links())?;
-    }
+    let fatbins = nvcc.map(|nvcc| nvcc.jobs(&sources, &shared)).transpose()?.unwrap_or_default();
+    let emulator = emulator.map(|compilers| compilers.jobs(&sources, &shared));
+    compile::run(fatbins.iter().chain(emulator.iter().flat_map(|emulator| emulator.objects())))?;
+    compile::run(emulator.iter().flat_map(|emulator| emulator.links()))?;
 
-    let fatbins: Vec<&Path> = fatbins.iter().map(|job| job.output.as_path()).collect();
-    let text = table::rust(&kernels, &fatbins, emulator.as_ref().map(|emulator| emulator.libraries()));
-    fs::write(out.join("kernels.rs"), text).map_err(|error| format!("{}: {error}", out.display()))
+    let io = |error: io::Error| format!("{}: {error}", out.display());
+    let mine = out.join("kernels");
+    let _ = fs::remove_dir_all(&mine);
+    fs::create_dir_all(&mine).map_err(io)?;
+    let keep = |made: &Path, name: &str| {
+        let path = mine.join(name);
+        fs::copy(made, &path).map(|_| path).map_err(io)
+    };
+    let fatbins = fatbins.iter().zip(&sources).map(|(job, source)| keep(&job.output, &format!("{}.fatbin", compile::stem(source))));
+    let fatbins = fatbins.collect::<Result<Vec<_>, _>>()?;
+    let emulators = match emulator.as_ref().map(|emulator| emulator.libraries()) {
+        Some([fast, checked]) => Some([keep(fast, "emulator.so")?, keep(checked, "checked.so")?]),
+        None => None,
+    };
+    fs::write(out.join("kernels.rs"), table::rust(&kernels, &fatbins, emulators.as_ref())).map_err(io)
 }
 
 /// The files of a folder with this extension, sorted; none where there is no folder.

@@ -4,7 +4,10 @@
 use super::compile::{Job, stem};
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+/// The compiler's own hooks at every access and doubtful operation; the emulator defines them, no sanitizer is linked.
+const SANITIZE: &str =
+    "-fsanitize=thread,alignment,bounds,shift-exponent,integer-divide-by-zero,signed-integer-overflow,float-cast-overflow";
 
 /// The two builds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,9 @@ impl Compilers {
         let mut probe = cc::Build::new();
         probe.cpp(true).cargo_metadata(false).cargo_warnings(false);
         if !probe.is_flag_supported("-std=c++20").unwrap_or(false) {
+            if let Some(named) = env::var_os("CXX") {
+                println!("cargo::warning=CXX={} is no C++20 compiler, so this build carries no emulator", named.display());
+            }
             return None;
         }
         let version = probe.try_get_compiler().ok()?.to_command().arg("--version").output().ok()?;
@@ -49,11 +55,11 @@ impl Compilers {
     }
 
     /// All objects of both, and how to link them.
-    pub fn jobs(&self, sources: &[PathBuf], out: &Path) -> Emulators {
-        Emulators([Flavour::Fast, Flavour::Checked].map(|flavour| self.library(flavour, sources, out)))
+    pub fn jobs(&self, sources: &[PathBuf], folder: &Path) -> Emulators {
+        Emulators([Flavour::Fast, Flavour::Checked].map(|flavour| self.library(flavour, sources, folder)))
     }
 
-    fn library(&self, flavour: Flavour, kernels: &[PathBuf], out: &Path) -> Library {
+    fn library(&self, flavour: Flavour, kernels: &[PathBuf], folder: &Path) -> Library {
         let (name, debug) = match flavour {
             Flavour::Fast => ("emulator", "-Wl,--strip-all"),
             Flavour::Checked => ("checked", "-Wl,--build-id"),
@@ -62,32 +68,33 @@ impl Compilers {
         for (kind, sources) in [(Kind::Runtime, &super::files(&self.emulator, "cpp")), (Kind::Kernels, &kernels.to_vec())] {
             let compiler = self.compiler(flavour, kind);
             for source in sources {
-                let object = out.join(name).join(stem(source)).with_extension("o");
                 let mut command = compiler.to_command();
-                command.args(["-x", "c++", "-c"]).arg(source).arg("-o").arg(&object);
-                objects.push(Job::new(command, source, &[self.kernels.clone(), self.emulator.clone()], &self.says, object));
+                command.args(["-c", "-x", "c++"]);
+                let object = folder.join(name).join(stem(source)).with_extension("o");
+                objects.push(Job::new(command, source, &[self.kernels.clone(), self.emulator.clone()], &self.says, &object));
             }
         }
-        let output = out.join(format!("{name}.so"));
-        let mut command: Command = self.compiler(flavour, Kind::Runtime).to_command();
-        command.args(["-shared", debug, "-o"]).arg(&output).args(objects.iter().map(|job| &job.output)).args(["-pthread", "-ldl"]);
-        Library { link: Job::link(command, &objects, output), objects }
+        let mut command = self.compiler(flavour, Kind::Runtime).to_command();
+        command.args(["-shared", "-pthread", "-Wl,-z,nodelete", debug]);
+        Library { link: Job::link(command, &objects, &folder.join(name).with_extension("so")), objects }
     }
 
-    /// Baseline instructions, for the program travels; fast whatever cargo's profile; and no contraction of a*b+c.
+    /// The flags of `kernels/emulator/README.md`; fast whatever cargo's profile, and no contraction of a*b+c.
     fn compiler(&self, flavour: Flavour, kind: Kind) -> cc::Tool {
         let mut build = cc::Build::new();
-        build.cpp(true).std("c++20").pic(true).warnings(false).flag("-Wall").cargo_metadata(false).cargo_warnings(false);
-        build.include(&self.kernels).include(&self.emulator);
+        build.cpp(true).std("c++20").pic(true).cargo_metadata(false).cargo_warnings(false).include(&self.kernels);
         build.flag("-ffp-contract=off").flag("-fvisibility=hidden").flag("-fno-strict-aliasing").flag("-pthread");
-        build.flag_if_supported("-fno-extern-tls-init").flag_if_supported("-Wno-unknown-pragmas");
+        if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+            build.flag_if_supported("-march=x86-64-v3"); // fmaf is a call without; who loads it asks the processor first
+        }
         build.opt_level(if kind == Kind::Kernels { 2 } else { 3 }).debug(false);
-        if flavour == Flavour::Checked {
+        if flavour == Flavour::Fast {
+            build.warnings(true).extra_warnings(false).flag("-Wno-unknown-pragmas").flag("-Wno-sign-compare");
+        } else {
+            build.warnings(false); // they would be the same
             build.define("EMU_CHECKED", "1").flag("-g1");
             if kind == Kind::Kernels {
-                // The compiler's own hooks at every access; the emulator defines them, libtsan is not linked.
-                build.flag("-fsanitize=thread");
-                build.flag_if_supported("--param=tsan-instrument-func-entry-exit=0");
+                build.flag(SANITIZE);
             }
         }
         build.get_compiler()

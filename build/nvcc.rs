@@ -1,11 +1,13 @@
 //! CUDA: one fatbin a file of kernels.
 
 use super::compile::{Job, stem};
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
-/// What a fatbin carries: machine code for these, and PTX of the first for GPUs to come.
+/// All kernels go through the front end once, as PTX for this; GPUs to come compile it.
+const BASELINE: &str = "compute_80";
+/// What a fatbin carries beside it: machine code for these.
 const ARCHS: &[&str] = &["80", "86", "89", "90", "100", "120"];
 /// The toolkit of the drivers we meet; `tools/get-nvcc.sh` installs it.
 const TOOLKIT: (u32, u32) = (13, 0);
@@ -54,53 +56,42 @@ impl Nvcc {
     }
 
     /// A job a file.
-    pub fn jobs(&self, sources: &[PathBuf], out: &Path) -> Result<Vec<Job>, String> {
-        let targets = targets()?;
-        let folder = out.join("fatbins");
-        forget_others(&folder, sources);
-        Ok(sources.iter().map(|source| self.job(source, &targets, &folder)).collect())
+    pub fn jobs(&self, sources: &[PathBuf], folder: &Path) -> Result<Vec<Job>, String> {
+        let archs = archs()?;
+        Ok(sources.iter().map(|source| self.job(source, &archs, folder)).collect())
     }
 
-    fn job(&self, source: &Path, targets: &[String], folder: &Path) -> Job {
-        let output = folder.join(stem(source)).with_extension("fatbin");
+    fn job(&self, source: &Path, archs: &[String], folder: &Path) -> Job {
         let mut command = Command::new(&self.path);
         // No contraction of a*b+c: the kernels say fmaf where they mean it, and agree with the CPU and the emulator elsewhere.
         command.args(["-std=c++17", "-O3", "-fmad=false", "-fatbin", "-I"]).arg(&self.kernels);
         if self.release == TOOLKIT {
             command.args(["-Werror", "all-warnings"]); // other versions may warn of other things
         }
-        if stem(source).ends_with("_sm90a") {
-            command.args(["-gencode", "arch=compute_90a,code=sm_90a"]);
+        if self.release >= TOOLKIT {
+            command.arg("--compress-mode=size"); // a quarter of the size; drivers for 13.0 can read it
+        }
+        command.arg("-gencode").arg(if stem(source).ends_with("_sm90a") {
+            "arch=compute_90a,code=sm_90a".to_string()
         } else {
-            targets.iter().for_each(|target| _ = command.args(["-gencode", target]));
-        }
-        command.arg("-o").arg(&output).arg(source);
-        Job::new(command, source, std::slice::from_ref(&self.kernels), &self.says, output)
+            format!("arch={BASELINE},code=[{}]", archs.join(","))
+        });
+        let output = folder.join(stem(source)).with_extension("fatbin");
+        Job::new(command, source, std::slice::from_ref(&self.kernels), &self.says, &output)
     }
 }
 
-/// The `-gencode` values: all of `ARCHS` and PTX, or what `CALTROP_ARCHS` lists (`90` or `80,90`), without PTX.
-fn targets() -> Result<Vec<String>, String> {
-    let code = |arch: &str| format!("arch=compute_{arch},code=sm_{arch}");
+/// All of `ARCHS` and PTX, or what `CALTROP_ARCHS` lists (`90`, or `80,90`), without PTX.
+fn archs() -> Result<Vec<String>, String> {
+    let code = |arch: &str| format!("sm_{arch}");
     let Some(wanted) = env::var("CALTROP_ARCHS").ok().filter(|wanted| !wanted.trim().is_empty()) else {
-        let ptx = format!("arch=compute_{0},code=compute_{0}", ARCHS[0]);
-        return Ok(ARCHS.iter().map(|arch| code(arch)).chain([ptx]).collect());
+        return Ok(ARCHS.iter().map(|arch| code(arch)).chain([BASELINE.to_string()]).collect());
     };
-    wanted
-        .split(',')
-        .map(str::trim)
-        .map(|arch| if ARCHS.contains(&arch) { Ok(code(arch)) } else { Err(arch) })
-        .collect::<Result<_, _>>()
-        .map_err(|arch| format!("CALTROP_ARCHS={wanted}: {arch:?} is not one of {}", ARCHS.join(", ")))
-}
-
-/// Fatbins of files that are gone.
-fn forget_others(folder: &Path, sources: &[PathBuf]) {
-    for path in super::files(folder, "fatbin") {
-        if !sources.iter().any(|source| stem(source) == stem(&path)) {
-            let _ = fs::remove_file(path);
-        }
-    }
+    let known = |arch: &str| match ARCHS.contains(&arch) {
+        true => Ok(code(arch)),
+        false => Err(format!("CALTROP_ARCHS={wanted}: {arch:?} is not one of {}", ARCHS.join(", "))),
+    };
+    wanted.split(',').map(str::trim).map(known).collect()
 }
 
 /// `13, 0` out of "... release 13.0, V13.0.88".

@@ -1,11 +1,10 @@
 //! The kernel table: what stands in the `KERNEL(...)` lines of `kernels/*.cu`, as Rust.
 
 use std::collections::HashMap;
-use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// One `KERNEL(name, max_threads, min_blocks, arguments...)`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
     /// The `.cu` file it stands in, without folder and suffix.
@@ -18,7 +17,8 @@ pub struct Entry {
 
 /// The kernels of one file, in order. A declaration starts at column 0 and may go on over lines up to its closing parenthesis.
 pub fn scan(file: &str, text: &str) -> Result<Vec<Entry>, String> {
-    let lines: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let text = without_comments(text);
+    let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let place = format!("kernels/{file}.cu:{}", index + 1);
@@ -55,31 +55,61 @@ pub fn no_twins(kernels: &[Entry]) -> Result<(), String> {
 }
 
 /// `kernels.rs`: a static a kernel, all of them, the fatbins, the two emulators.
-pub fn rust(kernels: &[Entry], fatbins: &[&Path], emulators: Option<[&Path; 2]>) -> String {
-    let mut text =
-        String::from("/// Every kernel in `kernels/*.cu`.\n#[allow(non_upper_case_globals)]\npub mod kernel {\n    use super::Kernel;\n\n");
-    for Entry { name, file, args, threads } in kernels {
-        write(&mut text, format_args!("    /// `kernels/{file}.cu`: `{name}({})`, blocks of up to {threads} threads.", args.join(", ")));
-        let args = args.len();
-        let value = format!("Kernel {{ name: c{name:?}, file: {file:?}, args: {args}, threads: {threads} }}");
-        write(&mut text, format_args!("    pub static {name}: Kernel = {value};"));
+pub fn rust(kernels: &[Entry], fatbins: &[PathBuf], emulators: Option<&[PathBuf; 2]>) -> String {
+    let statics: String = kernels.iter().map(one).collect();
+    let all: Vec<String> = kernels.iter().map(|kernel| format!("&kernel::{}", kernel.name)).collect();
+    let fatbins: String = fatbins
+        .iter()
+        .map(|path| format!("({:?}, &Aligned(*include_bytes!({path:?})).0), ", path.file_stem().unwrap_or_default()))
+        .collect();
+    let library = |index: usize| emulators.map_or("None".to_string(), |paths| format!("Some(include_bytes!({:?}))", paths[index]));
+    format!(
+        "/// Every kernel of `kernels/*.cu`.
+#[allow(non_upper_case_globals)]
+pub mod kernel {{
+    use super::Kernel;
+{statics}}}
+
+/// All kernels.
+pub static ALL: &[&Kernel] = &[{all}];
+
+/// The driver may read a fatbin by whole words.
+#[repr(C, align(16))]
+#[allow(dead_code)] // without nvcc there is none
+struct Aligned<T>(T);
+
+/// Compiled kernels by file; empty when nvcc was not found at build time.
+pub static FATBINS: &[(&str, &[u8])] = &[{fatbins}];
+
+/// The emulator, a shared object; `None` when no C++ compiler was found at build time.
+pub static EMULATOR: Option<&[u8]> = {fast};
+
+/// The emulator that looks for races and strays, a shared object; `None` with the other.
+pub static CHECKED: Option<&[u8]> = {checked};
+",
+        all = all.join(", "),
+        fast = library(0),
+        checked = library(1),
+    )
+}
+
+fn one(Entry { name, file, args, threads }: &Entry) -> String {
+    let value = format!("Kernel {{ name: c{name:?}, file: {file:?}, args: {}, threads: {threads} }}", args.len());
+    let doc = format!("`kernels/{file}.cu`: `{name}({})`, blocks of up to {threads} threads.", args.join(", "));
+    format!("    /// {doc}\n    pub static {name}: Kernel = {value};\n")
+}
+
+/// The same lines, comments left out.
+fn without_comments(text: &str) -> String {
+    let (mut code, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find("//").into_iter().chain(rest.find("/*")).min() {
+        let end = if rest[start..].starts_with("//") { rest[start..].find('\n') } else { rest[start..].find("*/").map(|end| end + 2) };
+        let (comment, after) = rest[start..].split_at(end.unwrap_or(rest.len() - start));
+        code.push_str(&rest[..start]);
+        code.extend(comment.chars().filter(|&sign| sign == '\n'));
+        rest = after;
     }
-    text.push_str("}\n\n/// All kernels.\npub static ALL: &[&Kernel] = &[");
-    text.push_str(&kernels.iter().map(|kernel| format!("&kernel::{}", kernel.name)).collect::<Vec<_>>().join(", "));
-    text.push_str(
-        "];\n\n/// Compiled kernels by file; empty when nvcc was not found at build time.\npub static FATBINS: &[(&str, &[u8])] = &[\n",
-    );
-    for path in fatbins {
-        let file = path.file_stem().unwrap_or_default().to_string_lossy();
-        write(&mut text, format_args!("    ({file:?}, include_bytes!({path:?})),"));
-    }
-    text.push_str("];\n\n");
-    for (index, name, what) in [(0, "EMULATOR", "The emulator"), (1, "CHECKED", "The emulator that looks for races and strays")] {
-        let value = emulators.map_or("None".to_string(), |paths| format!("Some(include_bytes!({:?}))", paths[index]));
-        write(&mut text, format_args!("/// {what}, a shared object; `None` when no C++ compiler was found at build time."));
-        write(&mut text, format_args!("pub static {name}: Option<&[u8]> = {value};"));
-    }
-    text
+    code + rest
 }
 
 /// What stands between the first `(` and its `)`.
@@ -103,8 +133,4 @@ fn parenthesis(lines: &[&str]) -> Option<String> {
 fn identifier(name: &str) -> bool {
     let letter = |sign: char| sign.is_ascii_alphabetic() || sign == '_';
     name.starts_with(letter) && name.chars().all(|sign| letter(sign) || sign.is_ascii_digit())
-}
-
-fn write(text: &mut String, line: std::fmt::Arguments) {
-    writeln!(text, "{line}").expect("a string grows");
 }

@@ -6,6 +6,7 @@
 use crate::base::Shape;
 use crate::device::{Address, Buffer, Device, OnGpu, OnGpuMut};
 use bytemuck::Pod;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A contiguous array on a device. Clones share memory until one of them is written.
@@ -60,19 +61,41 @@ impl<T: Pod + Default> Array<T> {
         &self.device
     }
 
-    /// The elements as a vector on the host.
+    /// The elements as a vector on the host. Waits for the device, so no step of a training loop calls it.
     pub fn to_vec(&self) -> Vec<T> {
         self.data.to_vec()
     }
 
     /// The elements, for code that runs on the host.
-    pub fn host(&self) -> &[T] {
+    pub(crate) fn host(&self) -> &[T] {
         self.data.host()
     }
 
     /// The elements, writable; copied first where another handle shares them.
-    pub fn host_mut(&mut self) -> &mut [T] {
+    pub(crate) fn host_mut(&mut self) -> &mut [T] {
         self.buffer_mut().host_mut()
+    }
+
+    /// Replace the elements where they are: what was recorded on a GPU finds them there. Panics (a bug) when their number
+    /// differs, or when another handle shares the memory.
+    pub fn overwrite(&mut self, elements: &[T]) {
+        let shape = self.shape;
+        Arc::get_mut(&mut self.data).unwrap_or_else(|| panic!("overwriting {shape}, which is shared")).write(elements);
+    }
+
+    /// Replace the elements where they are by those of `from`, of the same shape and device.
+    pub fn assign(&mut self, from: &Self) {
+        assert_eq!(self.shape.count(), from.shape.count(), "{} assigned to {}", from.shape, self.shape);
+        let count = self.data.len();
+        self.buffer_mut().copy_from(0, &from.data, 0, count);
+    }
+
+    /// A copy in memory of its own.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut copy = Self::unspecified(&self.device, self.shape);
+        copy.assign(self);
+        copy
     }
 
     /// The memory, writable; copied first where another handle shares it.
@@ -92,6 +115,49 @@ impl<T: Pod + Default> Array<T> {
         assert_eq!(self.shape.count(), shape.count(), "{} reshaped to {shape}", self.shape);
         self.shape = shape;
         self
+    }
+
+    /// The rows (indices of the first axis) in `rows`. Panics (a bug) where there are fewer.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        if rows == (0..self.shape[0]) {
+            return self.clone();
+        }
+        let mut part = Self::unspecified(&self.device, self.shape.with_rows(rows.len()));
+        part.fill_rows(0, self, rows);
+        part
+    }
+
+    /// The rows `rows`, in that order, as often as they are named. Panics (a bug) where there are fewer.
+    #[must_use]
+    pub fn gather(&self, rows: &[usize]) -> Self {
+        let mut some = Self::unspecified(&self.device, self.shape.with_rows(rows.len()));
+        rows.iter().enumerate().for_each(|(at, &row)| some.fill_rows(at, self, row..row + 1));
+        some
+    }
+
+    /// The rows of all `parts`, one after the other. Panics (a bug) without a part, or where their rows differ in shape.
+    pub fn joined(parts: &[Self]) -> Self {
+        let first = &parts[0];
+        if parts.len() == 1 {
+            return first.clone();
+        }
+        let mut all = Self::unspecified(&first.device, first.shape.with_rows(parts.iter().map(|part| part.shape[0]).sum()));
+        let mut at = 0;
+        for part in parts {
+            assert_eq!(part.shape.with_rows(0), first.shape.with_rows(0), "rows of {} joined to rows of {}", part.shape, first.shape);
+            all.fill_rows(at, part, 0..part.shape[0]);
+            at += part.shape[0];
+        }
+        all
+    }
+
+    /// Overwrite the rows from `at` on with the rows `rows` of `from`, whose rows are as long.
+    fn fill_rows(&mut self, at: usize, from: &Self, rows: Range<usize>) {
+        assert!(rows.start <= rows.end && rows.end <= from.shape[0], "rows {rows:?} of {}", from.shape);
+        let row: usize = self.shape.extents()[1..].iter().product();
+        let (place, source) = (at * row, rows.start * row);
+        self.buffer_mut().copy_from(place, &from.data, source, rows.len() * row);
     }
 }
 

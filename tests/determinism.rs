@@ -106,7 +106,7 @@ fn an_image_alone_has_the_bits_it_has_in_a_batch() {
             let frames = each.len() / (BATCH * CLASSES);
             // One image, and a batch that starts elsewhere.
             for (from, to) in (0..BATCH).map(|i| (i, i + 1)).chain([(2, 7), (1, 9)]) {
-                let some = Tensor::from_slice(&device, [to - from, SIDE, SIDE, 3], &all.host()[from * size..to * size]);
+                let some = all.slice(from..to);
                 let (own_logits, own_each, own_gradients) = run(&some, &labels(BATCH)[from..to]);
                 let what = format!("T {steps}, images {from}..{to} of {BATCH}, on {}", device.describe());
                 same_bits(&format!("{what}: logits"), &own_logits, &logits[from * CLASSES..to * CLASSES]);

@@ -243,6 +243,28 @@ fn every_room_imports_only_what_the_table_allows() {
     assert!(offences.is_empty(), "the floors are broken:\n{}", offences.join("\n"));
 }
 
+/// Whether the file `path` may touch memory of the device as the host sees it.
+fn may_read_host_memory(path: &str) -> bool {
+    ["src/device/", "src/ops/"].iter().any(|room| path.starts_with(room)) || path == "src/tensor.rs"
+}
+
+#[test]
+fn nothing_above_ops_reads_host_memory() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "src", &mut files);
+    let reads = |text: &str| {
+        let tokens = tokens(text);
+        let word = |i: usize| tokens.get(i).map_or("", |(_, token)| token.as_str());
+        (0..tokens.len())
+            .find(|&i| word(i) == "." && ["host", "host_mut"].contains(&word(i + 1)) && word(i + 2) == "(")
+            .map(|i| tokens[i].0)
+    };
+    assert_eq!((reads("let a = b.host();"), reads("// b.host()\nb.to_vec().host_mut()")), (Some(1), Some(2)));
+    let offences = files.iter().filter(|(path, _)| !may_read_host_memory(path));
+    let offences: Vec<String> = offences.filter_map(|(path, text)| reads(text).map(|line| format!("{path}:{line}"))).collect();
+    assert!(offences.is_empty(), "these read host memory (a device may have none): {offences:?}; use to_vec, or make it an op");
+}
+
 #[test]
 fn every_room_is_in_the_table() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

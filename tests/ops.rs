@@ -10,6 +10,8 @@ mod support;
 mod ops {
     mod common;
 
+    mod augment;
+    mod blend;
     mod conv;
     mod convex;
     mod dropout;
@@ -23,6 +25,8 @@ mod ops {
     mod pool;
     mod product;
     mod properties;
+    mod reduce;
     mod relu;
+    mod rows;
     mod sgd;
 }

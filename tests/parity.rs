@@ -49,7 +49,7 @@ fn images(device: &Device, name: &str, n: usize, (lo, hi): (f64, f64), seed: u64
 
 /// Images in PyTorch's order.
 fn torch(images: &Tensor) -> Vec<f32> {
-    channels_first(images.host(), [images.shape()[0], 3, 32, 32])
+    channels_first(&images.to_vec(), [images.shape()[0], 3, 32, 32])
 }
 
 fn labels(device: &Device, name: &str, n: usize, seed: u64) -> Array<i32> {
@@ -124,13 +124,13 @@ fn the_neuron() {
             let spikes = lif::forward(&y, None, &v_th, dynamics).expect("forward");
             let upstream = Upstream { gradient: &gradient, spread: Spread::Plain };
             let back = lif::backward(&y, None, &v_th, dynamics, upstream, credit, Down::Current).expect("backward");
-            let dx: Vec<f64> = back.dx.host().iter().map(|&x| f64::from(x)).collect();
+            let dx: Vec<f64> = back.dx.to_vec().iter().map(|&x| f64::from(x)).collect();
             let dx = naive::time_outward(&dx, [h * w, steps, c]);
             let fired = naive::time_outward(&unpacked(&spikes), [h * w, steps, c]);
             let flips = fired.iter().zip(parity.data(&format!("{case}.spikes"))).filter(|(a, b)| a != b).count();
             margins.hold("spikes flipped", flips as f64, 0.0);
             margins.close("dx", &dx, parity.data(&format!("{case}.dx")), LOSS_AND_NEURON);
-            margins.close("dvth", back.dv_th.host(), parity.data(&format!("{case}.dvth")), LOSS_AND_NEURON);
+            margins.close("dvth", &back.dv_th.to_vec(), parity.data(&format!("{case}.dvth")), LOSS_AND_NEURON);
         }
         failures.extend(margins.finish());
         cases += 1;
@@ -143,7 +143,8 @@ fn the_neuron() {
 fn unpacked(spikes: &Data) -> Vec<f64> {
     let Data::Spikes { codes, steps } = spikes else { panic!("a neuron emits spikes") };
     let (planes, channels) = (codes.shape()[3], codes.shape()[4]);
-    let pixels = codes.host().chunks_exact(planes * channels);
+    let codes = codes.to_vec();
+    let pixels = codes.chunks_exact(planes * channels);
     pixels
         .flat_map(|pixel| {
             (0..steps * channels).map(move |i| {
@@ -181,9 +182,9 @@ fn the_losses() {
         ("dlr_sum", loss::dlr(&adv, &y).map(alone)),
     ] {
         let (found, mut margins) = (found.expect(name), Margins::new(name));
-        margins.close("value", &[found.value], parity.data(&format!("{name}.value")), LOSS_AND_NEURON);
-        margins.close("dadv", found.dadv.host(), parity.data(&format!("{name}.dadv")), LOSS_AND_NEURON);
-        margins.close("dclean", found.dclean.host(), parity.data(&format!("{name}.dclean")), LOSS_AND_NEURON);
+        margins.close("value", &found.value.to_vec(), parity.data(&format!("{name}.value")), LOSS_AND_NEURON);
+        margins.close("dadv", &found.dadv.to_vec(), parity.data(&format!("{name}.dadv")), LOSS_AND_NEURON);
+        margins.close("dclean", &found.dclean.to_vec(), parity.data(&format!("{name}.dclean")), LOSS_AND_NEURON);
         failures.extend(margins.finish());
     }
     assert_none(&failures);
@@ -203,7 +204,7 @@ fn outcome(model: &mut Model, images: &Tensor, labels: &Array<i32>, credit: Cred
     let found = model.backward(&trace, &entropy.dlogits, credit, want).expect("backward");
     let d_images = torch(found.input.as_ref().expect("wanted"));
     let mut outcome = Outcome {
-        logits: logits.host().iter().map(|&x| x.into()).collect(),
+        logits: logits.to_vec().iter().map(|&x| x.into()).collect(),
         d_images: d_images.into_iter().map(f64::from).collect(),
         ..Outcome::default()
     };
@@ -237,7 +238,7 @@ fn the_networks() {
     let (parity, floors, device) = (Parity::open("networks"), floors(), cpu());
     let (n, seed) = (parity.data("label").len(), parity.seed);
     let (x, y) = (images(&device, "image", n, (0.0, 1.0), seed), labels(&device, "label", n, seed));
-    assert_eq!(y.host().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
+    assert_eq!(y.to_vec().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
     let (mut flips, mut held, mut failures) = (Flips::default(), BTreeSet::new(), Vec::new());
     for case in parity.between("", ".eval.logits") {
         // vgg5.T8.bptt
@@ -274,7 +275,7 @@ fn other_seeds() {
         let dict = judge::state_dict(&layers, biases, seed);
         let (x, classes) = (images(&device, "image", 2, (0.0, 1.0), seed), named::labels("label", 2, seed));
         let y = labels(&device, "label", 2, seed);
-        let pixels: Vec<f64> = x.host().iter().map(|&x| x.into()).collect();
+        let pixels: Vec<f64> = x.to_vec().iter().map(|&x| x.into()).collect();
         let (ours, theirs) = match rate {
             true => (Credit::Rate, judge::Credit::Rate),
             false => (Credit::Bptt(Surrogate::default()), judge::Credit::Bptt(support::neuron::Surrogate::Pcw, 1.0)),
@@ -296,7 +297,7 @@ fn the_attacks() {
     let (parity, floors, device) = (Parity::open("attacks"), floors(), cpu());
     let (n, seed, eps) = (parity.data("label").len(), parity.seed, 8.0 / 255.0f32);
     let (x, y) = (images(&device, "image", n, (0.0, 1.0), seed), labels(&device, "label", n, seed));
-    assert_eq!(y.host().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
+    assert_eq!(y.to_vec().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
     let noise = |name: &str, r: f64| images(&device, name, n, (-r, r), seed);
     let (uniform, sign) = (noise("attack.uniform", 8.0 / 255.0), noise("attack.sign", 1.0));
     let half = noise("attack.half", 4.0 / 255.0);
@@ -341,7 +342,7 @@ fn the_attacks() {
             };
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for image in (0..n).filter(agree) {
-                ours.push(entropies.host()[image]);
+                ours.push(entropies.to_vec()[image]);
                 theirs.push(parity.data(&format!("{case}.{name}.ce"))[image]);
             }
             margins.close(&format!("ce of {} images", ours.len()), &ours, &theirs, 2e-3);
@@ -404,9 +405,11 @@ fn train(model: &mut Model, iterations: usize, seed: u64) -> Vec<f64> {
         model.absorb(&adv_trace);
         let loss = loss::trades(&logits, &clean, &y, 2.0).expect("loss");
         let mut gradients = model.backward_consuming(adv_trace, &loss.dadv, credit, Want::Params).expect("adversarial backward");
-        gradients.absorb(model.backward_consuming(clean_trace, &loss.dclean, credit, Want::Params).expect("clean backward"));
+        gradients
+            .absorb(model.backward_consuming(clean_trace, &loss.dclean, credit, Want::Params).expect("clean backward"))
+            .expect("the same network");
         sgd.step(model, &gradients, 0.01).expect("step");
-        loss.value
+        f64::from(loss.value.to_vec()[0])
     };
     (0..iterations).map(step).collect()
 }

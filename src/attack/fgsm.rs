@@ -29,17 +29,7 @@ pub fn rfgsm(
     alpha: f32,
     noise: &Tensor,
 ) -> Result<Tensor> {
-    let corner = pixel::displace(targets.images, &signs(noise)?, alpha)?;
+    let corner = pixel::displace(targets.images, &pixel::sign(noise), alpha)?;
     let gradient = objective.gradient(victim, &corner, lens)?;
     step(targets.images, &corner, &gradient, eps - alpha, eps)
-}
-
-/// sign(noise): a signed step of 1 away from 0, so that one rule decides sign(0).
-fn signs(noise: &Tensor) -> Result<Tensor> {
-    let mut signs = noise.clone();
-    if signs.host().iter().any(|x| x.abs() != 1.0) {
-        let values: Vec<f32> = signs.host().iter().map(|&x| f32::from(i8::from(x > 0.0) - i8::from(x < 0.0))).collect();
-        signs = Tensor::from_slice(noise.device(), noise.shape(), &values);
-    }
-    Ok(signs)
 }

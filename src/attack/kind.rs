@@ -3,8 +3,8 @@
 use super::{Noise, Objective, Targets, Victim, Walk, fgsm, fgsm_many, pgd, rfgsm};
 use crate::autodiff::{Credit, Lens, Surrogate, SurrogateKind};
 use crate::base::{Result, suggest, usage};
-use crate::ops::pixel;
-use crate::tensor::{Array, Tensor};
+use crate::ops::{loss, pixel};
+use crate::tensor::Tensor;
 use std::fmt;
 
 /// The attacks that this version carries, by name.
@@ -113,21 +113,31 @@ impl Attack {
                 pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), &start)
             }
             Attack::PgdTargeted { iterations } => {
-                let objective = Objective::Toward(runner_up(&victim.logits(targets.images, lens)?, targets.labels));
+                let objective = Objective::Toward(loss::runner_up(&victim.logits(targets.images, lens)?, targets.labels)?);
                 let start = noise.draw(targets, pixel::Noise::Uniform(eps))?;
                 pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), &start)
             }
         }
     }
 
-    /// [`Attack::perturb`] for every lens, each a member with noise of its own; forwards are shared where members
-    /// see the same images.
-    pub fn perturb_many(&self, victim: &dyn Victim, targets: &Targets, lenses: &[Lens], eps: f32, noise: &Noise) -> Result<Vec<Tensor>> {
-        if *self == Attack::Fgsm {
-            return fgsm_many(victim, targets, lenses, eps);
+    /// [`Attack::perturb`] for every lens, each a member with noise of its own, made as they are asked for; FGSM's all
+    /// at once, since they share forwards.
+    pub fn perturb_many<'a>(
+        self,
+        victim: &'a dyn Victim,
+        targets: &'a Targets,
+        lenses: &'a [Lens],
+        eps: f32,
+        noise: Noise,
+    ) -> Box<dyn Iterator<Item = Result<Tensor>> + 'a> {
+        if self == Attack::Fgsm {
+            return match fgsm_many(victim, targets, lenses, eps) {
+                Ok(all) => Box::new(all.into_iter().map(Ok)),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            };
         }
         let members = lenses.iter().enumerate();
-        members.map(|(member, &lens)| self.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..*noise })).collect()
+        Box::new(members.map(move |(member, &lens)| self.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..noise })))
     }
 }
 
@@ -166,17 +176,6 @@ pub fn ensemble() -> [Lens; ENSEMBLE_SIZE] {
         Lens::Spiking(Credit::Rate),
         Lens::Act,
     ]
-}
-
-/// The most likely class other than the true one.
-fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Array<i32> {
-    let classes = logits.shape()[1];
-    let best = |(row, &label): (&[f32], &i32)| {
-        let wrong = (0..classes).filter(|&k| k as i32 != label);
-        wrong.fold(None, |best: Option<usize>, k| if best.is_some_and(|b| row[b] >= row[k]) { best } else { Some(k) }).unwrap_or(0) as i32
-    };
-    let targets: Vec<i32> = logits.host().chunks_exact(classes).zip(labels.host()).map(best).collect();
-    Array::from_slice(logits.device(), [targets.len()], &targets)
 }
 
 #[cfg(test)]

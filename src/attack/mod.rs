@@ -16,7 +16,7 @@ pub use pgd::{Walk, pgd};
 use crate::autodiff::Lens;
 use crate::base::Result;
 use crate::loss;
-use crate::ops::pixel;
+use crate::ops::{blend::blend, pixel};
 use crate::tensor::{Array, Tensor};
 
 /// What is attacked. `images` are `[N,H,W,C]` in [0,1], logits `[N,K]`.
@@ -55,11 +55,7 @@ impl Objective {
     fn dlogits(&self, logits: &Tensor) -> Result<Tensor> {
         match self {
             Objective::CrossEntropy(labels) => Ok(loss::cross_entropy(logits, labels)?.dlogits),
-            Objective::Toward(labels) => {
-                let mut away = loss::cross_entropy(logits, labels)?.dlogits;
-                away.host_mut().iter_mut().for_each(|g| *g = -*g);
-                Ok(away)
-            }
+            Objective::Toward(labels) => blend(&[(&loss::cross_entropy(logits, labels)?.dlogits, -1.0)]),
             Objective::Divergence(clean) => Ok(loss::kl(logits, clean)?.dadv),
         }
     }

@@ -5,6 +5,7 @@
 //! one forward serves any number of backwards, each with its own surrogate.
 
 use crate::base::{Error, Result, Shape, rng::Philox, usage};
+use crate::ops::blend::blend;
 use crate::ops::lif::Spread;
 use crate::ops::norm::{Affine, Moments};
 use crate::tensor::{Data, Tensor};
@@ -194,14 +195,17 @@ pub struct Gradients {
 
 impl Gradients {
     /// Add the parameter gradients of `other` (two forwards, one step).
-    pub fn absorb(&mut self, other: Gradients) {
+    ///
+    /// Errors: gradients of another network.
+    pub fn absorb(&mut self, other: Gradients) -> Result<()> {
         for (mine, theirs) in self.params.iter_mut().zip(other.params) {
             match (mine.as_mut(), theirs) {
-                (Some(mine), Some(theirs)) => mine.host_mut().iter_mut().zip(theirs.host()).for_each(|(a, b)| *a += b),
+                (Some(mine), Some(theirs)) => *mine = blend(&[(mine, 1.0), (&theirs, 1.0)])?,
                 (None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
             }
         }
+        Ok(())
     }
 }
 

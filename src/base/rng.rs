@@ -4,8 +4,11 @@
 //! what was drawn before, and replays after a resume. Source: Salmon et al. 2011, "Parallel Random
 //! Numbers: As Easy as 1, 2, 3"; `kernels/philox.cuh` computes the same bits.
 
-/// A family of independent draws: a seed and a stream, ready to be indexed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use bytemuck::{Pod, Zeroable};
+
+/// A family of independent draws: a seed and a stream, ready to be indexed (`Philox` in `kernels/philox.cuh`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Philox {
     key: [u32; 2],
     stream: [u32; 2],

@@ -29,6 +29,14 @@ impl Shape {
     pub fn rank(&self) -> usize {
         self.rank
     }
+
+    /// The same shape with `rows` along the first axis. Panics (a bug) for a scalar.
+    #[must_use]
+    pub fn with_rows(mut self, rows: usize) -> Shape {
+        assert!(self.rank > 0, "a scalar has no rows");
+        self.extents[0] = rows;
+        self
+    }
 }
 
 impl std::ops::Index<usize> for Shape {

@@ -10,6 +10,21 @@ use crate::nn::{Layer, MIN_THRESHOLD, Model, Param, Role};
 use crate::ops::norm::Moments;
 use crate::tensor::Tensor;
 
+/// Images `[n,H,W,C]`, `pixels` = H·W each, as PyTorch has them, `[n,C,H,W]`.
+pub fn channels_first(images: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
+    exchanged(images, pixels, channels)
+}
+
+/// PyTorch's images `[n,C,H,W]`, `pixels` = H·W each, as ours, `[n,H,W,C]`.
+pub fn channels_last(images: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
+    exchanged(images, channels, pixels)
+}
+
+/// `[n,a,b]` → `[n,b,a]`.
+fn exchanged(images: &[f32], a: usize, b: usize) -> Vec<f32> {
+    images.chunks_exact(a * b).flat_map(|image| (0..a * b).map(|i| image[i % a * b + i / a])).collect()
+}
+
 /// Where a parameter stands: its index among the layers, and how its columns are folded.
 #[derive(Debug, Clone, Copy)]
 struct Fold {
@@ -101,14 +116,14 @@ pub fn tensors(model: &Model) -> Vec<Named> {
 }
 
 fn tensor(param: &Param, fold: Option<Fold>) -> Named {
-    (param.name.clone(), torch_shape(param), Kind::Floats(to_torch(param, fold, param.value().host())))
+    (param.name.clone(), torch_shape(param), Kind::Floats(to_torch(param, fold, &param.value().to_vec())))
 }
 
 /// Gradients in PyTorch's layout.
 pub fn gradients(model: &Model, gradients: &[Option<Tensor>]) -> Vec<(String, Option<Vec<f32>>)> {
     let folds = folds(model);
     let pairs = model.layers().iter().zip(folds).flat_map(|(layer, fold)| layer.params().into_iter().map(move |param| (param, fold)));
-    pairs.map(|(param, fold)| (param.name.clone(), gradients[param.slot].as_ref().map(|g| to_torch(param, fold, g.host())))).collect()
+    pairs.map(|(param, fold)| (param.name.clone(), gradients[param.slot].as_ref().map(|g| to_torch(param, fold, &g.to_vec())))).collect()
 }
 
 /// Fill `model` from a state dict. Errors name every tensor that is wrong.

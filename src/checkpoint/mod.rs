@@ -5,6 +5,7 @@ mod layout;
 mod meta;
 
 pub use container::{Kind, Named, TensorFile};
+pub use layout::{channels_first, channels_last};
 pub use meta::{FORMAT, Meta};
 
 use crate::base::{Result, ensure, fail, file};

@@ -3,10 +3,10 @@
 use super::args::{Common, Convert, Demo, Finetune, Run, RunOptions};
 use super::progress::Shown;
 use super::{recipes, say, version};
-use crate::base::{Result, ensure, file, usage};
+use crate::base::{Error, Kind, Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
-use crate::device::Device;
+use crate::device::{Device, Flavour, Gpu, Order};
 use crate::drive::{self, Begin, Ending, Recipe, Setup};
 use crate::nn::{Model, Spec};
 use crate::record::Report;
@@ -228,10 +228,26 @@ fn check_convert(args: &Convert) -> Result<()> {
     Ok(())
 }
 
-/// `caltrop devices`.
+/// `caltrop devices`: what `--device` can name here, or why it cannot.
 pub fn devices(common: &Common) -> Result<()> {
-    let cpu = device(common)?;
-    say(format!("cpu       {}", cpu.describe()))?;
-    say("cuda      not in this build (no GPU kernels)")?;
-    say("emulated  not in this build (no GPU kernels)")
+    if let Err(error) = device(common)
+        && error.kind() == Kind::Usage
+    {
+        return Err(error);
+    }
+    say(format!("cpu       {}", Device::cpu(common.threads)?.describe()))?;
+    match Gpu::list() {
+        Ok(lines) => lines.iter().try_for_each(|line| say(format!("cuda      {line}")))?,
+        Err(error) => say(format!("cuda      none: {}", reason(&error)))?,
+    }
+    match Device::emulated(common.threads, Order::default(), Flavour::default()) {
+        Ok(emulated) => say(format!("emulated  {}", emulated.describe())),
+        Err(error) => say(format!("emulated  none: {}", reason(&error))),
+    }
+}
+
+/// The text of an error about a device, without the option that asked for it.
+fn reason(error: &Error) -> String {
+    let text = error.to_string();
+    text.split_once(": ").filter(|(option, _)| option.starts_with("--device")).map_or(text.clone(), |(_, rest)| rest.to_string())
 }

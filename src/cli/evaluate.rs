@@ -8,7 +8,7 @@ use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
-use crate::drive::{Answer, Members, PassOn, Question, evaluate};
+use crate::drive::{Members, PassOn, Question, evaluate};
 use crate::nn::Model;
 use crate::zoo::MOST_STEPS;
 use serde_json::json;
@@ -82,7 +82,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
             (
                 "images".into(),
                 vec![n, images.channels, images.height, images.width],
-                Kind::Floats(channels_first(&answer, images.channels)),
+                Kind::Floats(checkpoint::channels_first(&answer.adversarial, images.channels, images.height * images.width)),
             ),
             ("labels".into(), vec![n], Kind::Integers(images.labels[..n].iter().map(|&label| i64::from(label)).collect())),
             ("survived".into(), vec![n], Kind::Integers(answer.survived.iter().map(|&alive| i64::from(alive)).collect())),
@@ -131,10 +131,4 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
         return Err(usage!("--fast: it passes survivors from member to member, so it needs --ensemble"));
     }
     Ok(())
-}
-
-fn channels_first(answer: &Answer, channels: usize) -> Vec<f32> {
-    let size = answer.adversarial.len() / answer.images;
-    let image = |image: &[f32]| (0..size).map(|i| image[i % (size / channels) * channels + i / (size / channels)]).collect::<Vec<_>>();
-    answer.adversarial.chunks_exact(size).flat_map(image).collect()
 }

@@ -10,6 +10,7 @@ use crate::checkpoint::{self, Kind, Named, TensorFile};
 use crate::drive::credit;
 use crate::loss;
 use crate::nn::Model;
+use crate::ops::blend::blend;
 use crate::tensor::{Array, Tensor};
 
 /// Answer for every image of the file.
@@ -44,9 +45,7 @@ fn read(model: &Model, file: &TensorFile, gradients: bool) -> Result<(Tensor, Op
     if let Some(at) = bad {
         return Err(fail!("images: element {at} is {}; pixels must lie in [0, 1] (divide by 255?)", values[at]));
     }
-    let size = height * width;
-    let last = |image: &[f32]| (0..channels * size).map(|i| image[i % channels * size + i / channels]).collect::<Vec<_>>();
-    let pixels: Vec<f32> = values.chunks_exact(channels * size).flat_map(last).collect();
+    let pixels = checkpoint::channels_last(&values, channels, height * width);
     let images = Tensor::from_slice(model.device(), [shape[0], height, width, channels], &pixels);
     if !gradients {
         return Ok((images, None));
@@ -69,7 +68,7 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
     let keep = if labels.is_some() { Keep::ForInput } else { Keep::Spikes };
     let pass = Pass { statistics, ..Pass::eval(fire, keep) };
     let (shape, classes) = (images.shape(), model.spec().classes);
-    let (n, size) = (shape[0], shape.count() / shape[0]);
+    let n = shape[0];
     // Batch statistics tie all images together; otherwise they go through in slices.
     let batch = if statistics == Statistics::Batch { n } else { BATCH };
     let (mut logits, mut logits_t, mut dimages) = (Vec::new(), vec![Vec::new(); steps], Vec::new());
@@ -77,16 +76,14 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
     for start in (0..n).step_by(batch) {
         let end = (start + batch).min(n);
         crate::drive::watch::check()?;
-        let part =
-            Tensor::from_slice(model.device(), [end - start, shape[1], shape[2], shape[3]], &images.host()[start * size..end * size]);
-        let (z, trace) = model.forward(&part, &pass)?;
-        logits.extend_from_slice(z.host());
+        let (z, trace) = model.forward(&images.slice(start..end), &pass)?;
+        logits.extend(z.to_vec());
         if steps > 0 {
-            let frames = trace.steps.shape()[3];
+            let (frames, each) = (trace.steps.shape()[3], trace.steps.to_vec());
             for (t, rows) in logits_t.iter_mut().enumerate() {
                 // A network without neurons holds one frame for all steps.
                 let row = |image: usize| (image * frames + if frames == 1 { 0 } else { t }) * classes;
-                (0..end - start).for_each(|image| rows.extend_from_slice(&trace.steps.host()[row(image)..row(image) + classes]));
+                (0..end - start).for_each(|image| rows.extend_from_slice(&each[row(image)..row(image) + classes]));
             }
             let counts = model.activity(&trace).into_iter().map(|layer| layer.spikes as i64);
             if spikes.is_empty() {
@@ -97,12 +94,11 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
         }
         if let Some(labels) = labels {
             let labels = Array::from_slice(model.device(), [end - start], &labels[start..end]);
-            let mut dlogits = loss::cross_entropy(&z, &labels)?.dlogits;
             // The mean is over all images, not over this slice.
             let share = (end - start) as f32 / n as f32;
-            dlogits.host_mut().iter_mut().for_each(|g| *g *= share);
+            let dlogits = blend(&[(&loss::cross_entropy(&z, &labels)?.dlogits, f64::from(share))])?;
             let gradients = model.backward_consuming(trace, &dlogits, credit(lens), Want::Input)?;
-            dimages.extend_from_slice(gradients.input.ok_or_else(|| fail!("model: no input gradient came back"))?.host());
+            dimages.extend(gradients.input.ok_or_else(|| fail!("model: no input gradient came back"))?.to_vec());
         }
     }
     let mut named: Vec<Named> = vec![("logits".into(), vec![n, classes], Kind::Floats(logits))];
@@ -111,9 +107,7 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
         named.push(("spikes".into(), vec![spikes.len()], Kind::Integers(spikes)));
     }
     if labels.is_some() {
-        let (channels, pixels) = (shape[3], size / shape[3]);
-        let first = |image: &[f32]| (0..size).map(|i| image[i % pixels * channels + i / pixels]).collect::<Vec<_>>();
-        let values: Vec<f32> = dimages.chunks_exact(size).flat_map(first).collect();
+        let values = checkpoint::channels_first(&dimages, shape[3], shape[1] * shape[2]);
         named.push(("dimages".into(), vec![n, shape[3], shape[1], shape[2]], Kind::Floats(values)));
     }
     Ok(named)

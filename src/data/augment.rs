@@ -70,14 +70,24 @@ impl Augment {
 
     /// Appends image `id` [H, W, C], augmented for (seed, epoch), in [0, 1]. `mean` is the colour [C] of a cutout.
     pub(super) fn append(&self, images: &Images, id: usize, seed: u64, epoch: u64, mean: &[f32], out: &mut Vec<f32>) {
-        let raw = images.image(id);
+        let extents = [images.height, images.width, images.channels];
+        self.place(images.image(id), extents, Augment::stream(seed, epoch), id, mean, out);
+    }
+
+    /// The draws of an epoch; image `id` has those from 8·id on.
+    pub fn stream(seed: u64, epoch: u64) -> Philox {
+        Philox::stream(seed, Purpose::Augment, &[epoch])
+    }
+
+    /// Appends the image `raw` of these extents [H, W, C], augmented as image `id` of `stream`, in [0, 1]. `mean` is the
+    /// colour [C] of a cutout.
+    pub fn place(&self, raw: &[u8], extents: [usize; 3], stream: Philox, id: usize, mean: &[f32], out: &mut Vec<f32>) {
         if *self == Augment::NONE {
             out.extend(raw.iter().map(|&p| unit(p)));
             return;
         }
-        let (height, width, channels) = (images.height, images.width, images.channels);
+        let [height, width, channels] = extents;
         // Five draws an image, of eight reserved.
-        let stream = Philox::stream(seed, Purpose::Augment, &[epoch]);
         let draw = |k: u64, n: usize| stream.below(id as u64 * 8 + k, n);
         let (down, right) = (draw(0, 2 * self.crop_pad + 1), draw(1, 2 * self.crop_pad + 1));
         let mirrored = self.flip == Flip::Half && draw(2, 2) == 1;

@@ -232,7 +232,7 @@ impl Recycler {
 }
 
 /// Rounds up to an eighth of a power of two, so that a short last batch reuses the blocks of a full one.
-fn size_class(lines: usize) -> usize {
+pub(super) fn size_class(lines: usize) -> usize {
     let step = (lines.next_power_of_two() / 8).max(1);
     lines.div_ceil(step) * step
 }

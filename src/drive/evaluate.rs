@@ -2,7 +2,6 @@
 
 use super::recipe::Members;
 use super::seen::Seen;
-use super::step::right;
 use super::train::upload;
 use super::watch::{self, Watch};
 use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
@@ -10,6 +9,7 @@ use crate::autodiff::{Keep, Lens, Pass};
 use crate::base::{Result, ensure, usage};
 use crate::data::Images;
 use crate::nn::{Activity, Model};
+use crate::ops::loss;
 use crate::tensor::{Array, Tensor};
 use std::time::Instant;
 
@@ -87,16 +87,16 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
         let batch = question.images.batch(start..(start + BATCH).min(count))?;
         let (images, labels) = upload(model, &batch);
         let victim = Seen { model };
-        let clean_right = right(&victim.logits(&images, Lens::default())?, &labels);
+        let clean_right = right(&victim.logits(&images, Lens::default())?, &labels)?;
         clean += clean_right.iter().filter(|&&right| right).count();
         let noise = Noise::new(question.seed, 0);
         let mut verdict = Verdict { survived: clean_right.clone(), adversarial: batch.images.clone() };
         match question.pass_on {
             PassOn::All => {
                 let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-                for (member, adversarial) in attack_all(question, &victim, &targets, &lenses, eps, &noise).enumerate() {
+                for (member, adversarial) in question.attack.perturb_many(&victim, &targets, &lenses, eps, noise).enumerate() {
                     let adversarial = adversarial?;
-                    let robust = right(&victim.logits(&adversarial, Lens::default())?, &labels);
+                    let robust = right(&victim.logits(&adversarial, Lens::default())?, &labels)?;
                     each[member] += robust.iter().zip(&clean_right).filter(|&(&robust, &clean)| robust && clean).count();
                     verdict.judge(&(0..batch.len()).collect::<Vec<_>>(), &robust, &adversarial);
                     watch.advance(batch.len() as u64);
@@ -107,15 +107,12 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
                     watch::check()?;
                     let alive: Vec<usize> = (0..batch.len()).filter(|&i| verdict.survived[i]).collect();
                     if !alive.is_empty() {
-                        let (some, some_labels) = (
-                            rows(&images, &alive),
-                            Array::from_slice(model.device(), [alive.len()], &alive.iter().map(|&i| batch.labels[i]).collect::<Vec<_>>()),
-                        );
+                        let (some, some_labels) = (images.gather(&alive), labels.gather(&alive));
                         let ids: Vec<u64> = alive.iter().map(|&i| batch.ids[i]).collect();
                         let targets = Targets { images: &some, labels: &some_labels, ids: &ids };
                         let adversarial =
                             question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
-                        verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels), &adversarial);
+                        verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels)?, &adversarial);
                     }
                     each[member] += verdict.survived.iter().filter(|&&alive| alive).count();
                     watch.advance(batch.len() as u64);
@@ -148,27 +145,6 @@ fn title(question: &Question) -> String {
     }
 }
 
-/// Adversarial images of every member, made as they are asked for (FGSM's all at once: they share forwards).
-fn attack_all<'a>(
-    question: &'a Question,
-    victim: &'a dyn Victim,
-    targets: &'a Targets,
-    lenses: &'a [Lens],
-    eps: f32,
-    noise: &'a Noise,
-) -> Box<dyn Iterator<Item = Result<Tensor>> + 'a> {
-    if question.attack == Attack::Fgsm {
-        return match question.attack.perturb_many(victim, targets, lenses, eps, noise) {
-            Ok(all) => Box::new(all.into_iter().map(Ok)),
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        };
-    }
-    let one = move |(member, &lens): (usize, &Lens)| {
-        question.attack.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..*noise })
-    };
-    Box::new(lenses.iter().enumerate().map(one))
-}
-
 struct Verdict {
     survived: Vec<bool>,
     adversarial: Vec<f32>,
@@ -178,7 +154,7 @@ impl Verdict {
     /// Take what a member did to the images at `places`.
     fn judge(&mut self, places: &[usize], robust: &[bool], adversarial: &Tensor) {
         let size = adversarial.shape().count() / places.len().max(1);
-        for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.host().chunks_exact(size)) {
+        for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.to_vec().chunks_exact(size)) {
             if self.survived[place] {
                 self.adversarial[place * size..(place + 1) * size].copy_from_slice(image);
             }
@@ -187,11 +163,9 @@ impl Verdict {
     }
 }
 
-fn rows(x: &Tensor, places: &[usize]) -> Tensor {
-    let shape = x.shape();
-    let size = shape.count() / shape[0];
-    let values: Vec<f32> = places.iter().flat_map(|&i| &x.host()[i * size..(i + 1) * size]).copied().collect();
-    Tensor::from_slice(x.device(), [places.len(), shape[1], shape[2], shape[3]], &values)
+/// Whether each row of logits is largest at its label (the first of equals counts).
+fn right(logits: &Tensor, labels: &Array<i32>) -> Result<Vec<bool>> {
+    Ok(loss::hits(logits, labels)?.to_vec().into_iter().map(|hit| hit == 1).collect())
 }
 
 /// Clean accuracy in percent and the firing of every layer of neurons, on the first `count` images.
@@ -205,7 +179,7 @@ pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<A
         let batch = images.batch(start..(start + 32).min(count))?;
         let (pixels, labels) = upload(model, &batch);
         let (logits, trace) = model.forward(&pixels, &pass)?;
-        correct += right(&logits, &labels).into_iter().filter(|&right| right).count();
+        correct += right(&logits, &labels)?.into_iter().filter(|&right| right).count();
         let more = model.activity(&trace);
         if activity.is_empty() {
             activity = more;

@@ -5,7 +5,6 @@ use super::evaluate::{PassOn, Question, evaluate, infer};
 use super::folder::{Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
 use super::seen::Seen;
-use super::step::predictions;
 use super::train::{Job, train, upload};
 use super::watch::Watch;
 use crate::attack::{Attack, Noise, Targets, Victim};
@@ -15,6 +14,7 @@ use crate::checkpoint::Meta;
 use crate::data::{Dataset, Last};
 use crate::device::Device;
 use crate::nn::{Model, Spec};
+use crate::ops::loss::predictions;
 use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report};
 use crate::zoo;
 use std::path::Path;
@@ -308,9 +308,9 @@ impl Course<'_> {
         let (victim, eps) = (Seen { model: snn }, (self.recipe.eval.eps / 255.0) as f32);
         let attack = Attack::Pgd { iterations: 20 };
         let adversarial = attack.perturb(&victim, &targets, Lens::default(), eps, &Noise::new(self.recipe.seed, 0))?;
-        let predict = |images| Ok(predictions(&victim.logits(images, Lens::default())?));
-        let (before, after): (Vec<usize>, Vec<usize>) = (predict(&images)?, predict(&adversarial)?);
-        let pixels: Vec<u8> = adversarial.host().iter().map(|x| (x * 255.0).round() as u8).collect();
+        let predict = |images| Ok(predictions(&victim.logits(images, Lens::default())?)?.to_vec());
+        let (before, after): (Vec<u32>, Vec<u32>) = (predict(&images)?, predict(&adversarial)?);
+        let pixels: Vec<u8> = adversarial.to_vec().iter().map(|x| (x * 255.0).round() as u8).collect();
         let attacked = crate::data::Images { pixels, ..data.test.slice(0..batch.len()) };
         let class = |k: usize| data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
         let items = (0..attacked.len()).map(|i| {
@@ -320,8 +320,8 @@ impl Course<'_> {
                 label_name: class(label),
                 clean: data.test.image(i).to_vec(),
                 adversarial: attacked.image(i).to_vec(),
-                predicted_clean: class(before[i]),
-                predicted_adversarial: class(after[i]),
+                predicted_clean: class(before[i] as usize),
+                predicted_adversarial: class(after[i] as usize),
                 track: name.into(),
             }
         });

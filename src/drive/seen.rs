@@ -3,12 +3,12 @@
 use super::watch;
 use crate::attack::Victim;
 use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Surrogate, Want};
-use crate::base::{Result, Shape};
+use crate::base::Result;
 use crate::nn::Model;
 use crate::tensor::Tensor;
 
-/// A network in eval mode, answering through lenses. Images go through in slices of a few, each on one thread from
-/// pixels to logits, so that its activations stay in that thread's cache; eval mode treats every image by itself, so
+/// A network in eval mode, answering through lenses. On the CPU images go through in slices of a few, each on one thread
+/// from pixels to logits, so that its activations stay in that thread's cache; eval mode treats every image by itself, so
 /// slices change nothing.
 pub struct Seen<'a> {
     /// The network.
@@ -23,14 +23,9 @@ const SPIKING_SLICE: usize = 4;
 impl Seen<'_> {
     /// Images (or their logits) cut into slices.
     fn slices(&self, x: &Tensor) -> Vec<Tensor> {
-        let shape = x.shape();
-        let (row, size) = (shape.count() / shape[0].max(1), if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE });
-        let slice = |part: &[f32]| {
-            let mut extents = shape.extents().to_vec();
-            extents[0] = part.len() / row;
-            Tensor::from_slice(x.device(), Shape::new(&extents), part)
-        };
-        x.host().chunks(size * row).map(slice).collect()
+        let (images, cached) = (x.shape()[0], if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE });
+        let size = self.model.device().slice_of(cached).min(images.max(1));
+        (0..images).step_by(size).map(|start| x.slice(start..(start + size).min(images))).collect()
     }
 
     fn fire(&self, lens: Lens) -> Fire {
@@ -57,7 +52,7 @@ impl Victim for Seen<'_> {
             watch::check()?;
             Ok(self.model.forward(&slices[i], &pass)?.0)
         });
-        Ok(joined(&logits.into_iter().collect::<Result<Vec<_>>>()?))
+        Ok(Tensor::joined(&logits.into_iter().collect::<Result<Vec<_>>>()?))
     }
 
     fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Tensor>> {
@@ -74,7 +69,7 @@ impl Victim for Seen<'_> {
             });
             let forwards = forwards.into_iter().collect::<Result<Vec<_>>>()?;
             let logits: Vec<Tensor> = forwards.iter().map(|(logits, _)| logits.clone()).collect();
-            let dlogits = self.slices(&dlogits_of(&joined(&logits))?);
+            let dlogits = self.slices(&dlogits_of(&Tensor::joined(&logits))?);
             let back = device.map(slices.len(), |i| {
                 let one = |&member: &usize| {
                     watch::check()?;
@@ -85,21 +80,9 @@ impl Victim for Seen<'_> {
             });
             let back = back.into_iter().collect::<Result<Vec<_>>>()?;
             for (place, &member) in of_this_network.iter().enumerate() {
-                gradients[member] = Some(joined(&back.iter().map(|slice| slice[place].clone()).collect::<Vec<_>>()));
+                gradients[member] = Some(Tensor::joined(&back.iter().map(|slice| slice[place].clone()).collect::<Vec<_>>()));
             }
         }
         Ok(gradients.into_iter().flatten().collect())
     }
-}
-
-/// Rows one after the other.
-fn joined(parts: &[Tensor]) -> Tensor {
-    let first = &parts[0];
-    if parts.len() == 1 {
-        return first.clone();
-    }
-    let mut extents = first.shape().extents().to_vec();
-    extents[0] = parts.iter().map(|part| part.shape()[0]).sum();
-    let values: Vec<f32> = parts.iter().flat_map(|part| part.host()).copied().collect();
-    Tensor::from_slice(first.device(), Shape::new(&extents), &values)
 }

@@ -1,8 +1,10 @@
 //! The training loop of either stage.
 
 use super::folder::{RunFolder, Track, broken};
+use super::ledger::Ledger;
 use super::recipe::Stage;
-use super::step::{Place, step};
+use super::replay::Stepper;
+use super::step::Place;
 use super::watch::{self, Watch};
 use crate::attack::Targets;
 use crate::base::{Error, Kind, Result, fail};
@@ -53,6 +55,7 @@ pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
 pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Model> {
     let (stage, phase) = (job.stage, job.track.key(if job.name == "ann" { "ann-train" } else { "snn-finetune" }));
     let mut optimizer = Sgd::new(&model, stage.momentum, stage.weight_decay);
+    let mut stepper = Stepper::default();
     let mut first = 0;
     if let Some((last, meta)) = folder.load(job.track, LAST, model.device())?
         && (last.spec().steps > 0) == (job.name == "snn")
@@ -69,7 +72,7 @@ pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Mode
             _ if kept.exists() => fail!("{phase}: {error}; the last good network is {}", kept.display()),
             _ => error.within(&phase),
         };
-        let record = train_epoch(&mut model, &mut optimizer, job, epoch).map_err(failed)?;
+        let record = train_epoch(&mut model, &mut optimizer, &mut stepper, job, epoch).map_err(failed)?;
         if let Some(name) = broken(&model) {
             return Err(failed(fail!("training turned NaN: {name} is not finite after the last step of epoch {}; lower lr", epoch + 1)));
         }
@@ -113,7 +116,7 @@ fn interrupted(job: &Job, epoch: usize) -> Error {
 }
 
 /// One epoch, and what is to be recorded of it.
-fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) -> Result<Epoch> {
+fn train_epoch(model: &mut Model, optimizer: &mut Sgd, stepper: &mut Stepper, job: &Job, epoch: usize) -> Result<Epoch> {
     let stage = job.stage;
     let seed = job.meta.seed;
     let plan = Plan {
@@ -130,59 +133,43 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) 
     let title = format!("{} ({}), epoch {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
     job.watch.begin(&title, (loader.len() * stage.batch).min(job.data.train.len()) as u64);
     let clock = Instant::now();
-    let (mut images, mut loss, mut clean, mut adversarial) = (0, 0.0, None, None);
+    let mut ledger = Ledger::default();
+    let read = |ledger: &mut Ledger, model: &Model| {
+        ledger.read(model).map_err(|error| {
+            job.watch.end("");
+            fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", epoch + 1)
+        })
+    };
     for (index, batch) in loader.enumerate() {
         watch::check()?;
         let (pixels, labels) = upload(model, &batch);
         let targets = Targets { images: &pixels, labels: &labels, ids: &batch.ids };
         let place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: index as u64 };
-        let outcome = step(model, stage, &targets, place)?;
-        if !outcome.loss.is_finite() {
-            job.watch.end("");
-            return Err(fail!(
-                "training turned NaN: loss {} at step {} of epoch {} (lr {rate}); lower lr",
-                outcome.loss,
-                index + 1,
-                epoch + 1
-            ));
-        }
-        optimizer.step(model, &outcome.gradients, rate as f32)?;
-        // A neuron hides NaN (it does not fire), so a finite loss proves nothing about the weights.
-        if let Some(name) = model.broken() {
-            job.watch.end("");
-            return Err(fail!(
-                "training turned NaN: {name} is not finite at step {} of epoch {} (lr {rate}); lower lr",
-                index + 1,
-                epoch + 1
-            ));
-        }
-        images += batch.len();
-        loss += outcome.loss * batch.len() as f64;
-        clean = tally(clean, outcome.clean);
-        adversarial = tally(adversarial, outcome.adversarial);
+        let outcome = stepper.step(model, optimizer, stage, &targets, place, rate as f32)?;
+        ledger.enter(batch.len(), outcome);
         job.watch.advance(batch.len() as u64);
-        job.watch.remark(&format!("loss {:.4}", loss / images as f64));
+        if ledger.is_due() {
+            read(&mut ledger, model)?;
+            job.watch.remark(&format!("loss {:.4}", ledger.loss()));
+        }
     }
+    read(&mut ledger, model)?;
     let seconds = clock.elapsed().as_secs_f64();
-    let percent = |count: Option<usize>| count.map(|count| 100.0 * count as f64 / images as f64);
-    let shown = |what: &str, count| percent(count).map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
-    let rest = format!("{}{}", shown("clean", clean), shown("adversarial", adversarial));
-    job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", loss / images as f64, images as f64 / seconds));
+    let images_per_s = ledger.images() as f64 / seconds;
+    let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
+    let rest = format!("{}{}", shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()));
+    job.watch.end(&format!("{title}: loss {:.4}{rest}, {images_per_s:.0} images/s", ledger.loss()));
     Ok(Epoch {
         track: job.track.name().into(),
         stage: job.name.into(),
         epoch,
-        loss: loss / images as f64,
-        train_acc: percent(clean),
-        adv_acc: percent(adversarial),
+        loss: ledger.loss(),
+        train_acc: ledger.clean(),
+        adv_acc: ledger.adversarial(),
         lr: rate,
-        images_per_s: images as f64 / seconds,
+        images_per_s,
         thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
     })
-}
-
-fn tally(total: Option<usize>, more: Option<usize>) -> Option<usize> {
-    more.map(|more| total.unwrap_or(0) + more)
 }
 
 impl Sgd {

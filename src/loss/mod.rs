@@ -7,21 +7,21 @@ pub use mart::mart;
 pub use trades::trades;
 
 use crate::base::Result;
-use crate::ops::loss;
+use crate::ops::{blend::blend, loss, reduce::sum};
 use crate::tensor::{Array, Tensor};
 
 /// A loss over one batch of logits.
 pub struct Single {
-    /// The value.
-    pub value: f64,
+    /// The value, a scalar that stays on the device.
+    pub value: Tensor,
     /// `[N,K]`.
     pub dlogits: Tensor,
 }
 
 /// A loss over adversarial and clean logits of one batch.
 pub struct Paired {
-    /// The value.
-    pub value: f64,
+    /// The value, a scalar that stays on the device.
+    pub value: Tensor,
     /// `[N,K]`, of the adversarial logits.
     pub dadv: Tensor,
     /// `[N,K]`, of the clean logits.
@@ -32,32 +32,17 @@ pub struct Paired {
 pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     let parts = loss::cross_entropy(logits, labels)?;
     let share = 1.0 / labels.shape().count() as f64;
-    Ok(Single { value: sum(&parts.values) * share, dlogits: blend(&[(&parts.dlogits, share)]) })
+    Ok(Single { value: sum(&[(&parts.values, share)])?, dlogits: blend(&[(&parts.dlogits, share)])? })
 }
 
 /// KL(softmax clean ‖ softmax adv), the sum over the batch.
 pub fn kl(adv: &Tensor, clean: &Tensor) -> Result<Paired> {
     let parts = loss::kl(adv, clean)?;
-    Ok(Paired { value: sum(&parts.values), dadv: parts.dadv, dclean: parts.dclean })
+    Ok(Paired { value: sum(&[(&parts.values, 1.0)])?, dadv: parts.dadv, dclean: parts.dclean })
 }
 
 /// Difference of logits ratio, the sum over the batch. Errors: fewer than 3 classes.
 pub fn dlr(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     let parts = loss::dlr(logits, labels)?;
-    Ok(Single { value: sum(&parts.values), dlogits: parts.dlogits })
-}
-
-/// Σ of per-image values.
-fn sum(values: &Tensor) -> f64 {
-    values.host().iter().map(|&value| f64::from(value)).sum()
-}
-
-/// Σ factor · tensor.
-fn blend(parts: &[(&Tensor, f64)]) -> Tensor {
-    let first = parts[0].0;
-    let mut out = vec![0.0f64; first.shape().count()];
-    for (tensor, factor) in parts {
-        out.iter_mut().zip(tensor.host()).for_each(|(out, &x)| *out += factor * f64::from(x));
-    }
-    Tensor::from_slice(first.device(), first.shape(), &out.iter().map(|&x| x as f32).collect::<Vec<_>>())
+    Ok(Single { value: sum(&[(&parts.values, 1.0)])?, dlogits: parts.dlogits })
 }

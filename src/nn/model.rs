@@ -1,13 +1,13 @@
 //! A network: pixels in, logits out, and the way back.
 
 use super::neuron::through_pool;
-use super::{Layer, Param, Role};
+use super::{Layer, Neuron, Norm, Param, Role};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine};
-use crate::ops::{flatten, frames, pool};
+use crate::ops::{flatten, frames, pool, reduce};
 use crate::tensor::{Data, Tensor};
 
 /// What a network is, apart from its numbers: enough to build it again.
@@ -112,15 +112,19 @@ impl Model {
         self.layers.iter_mut().flat_map(Layer::params_mut).collect()
     }
 
-    /// The first parameter with a NaN or infinity in it.
-    pub fn broken(&self) -> Option<&str> {
-        let finite = |param: &&Param| param.value().host().iter().all(|x| x.is_finite());
-        self.params().into_iter().find(|param| !finite(param)).map(|param| param.name.as_str())
+    /// The first parameter with a NaN or infinity in it. Waits for the device.
+    pub fn broken(&self) -> Result<Option<&str>> {
+        let params = self.params();
+        if params.is_empty() {
+            return Ok(None);
+        }
+        let finite = reduce::finite(&params.iter().map(|param| param.value()).collect::<Vec<_>>())?.to_vec();
+        Ok(params.into_iter().zip(finite).find(|(_, finite)| *finite == 0).map(|(param, _)| param.name.as_str()))
     }
 
     /// The thresholds, input to output.
     pub fn thresholds(&self) -> Vec<f32> {
-        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().host()[0]).collect()
+        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().to_vec()[0]).collect()
     }
 
     /// The signal of normalised pixels, held for `steps`. Errors: images of another size than the network's.
@@ -217,6 +221,25 @@ impl Model {
                 neuron.absorb(saved);
             }
         }
+    }
+
+    /// Batches that all running statistics together have seen.
+    pub fn batches(&self) -> u64 {
+        self.norms().map(|norm| norm.batches).sum()
+    }
+
+    /// Count batches that the running statistics have taken over without [`Model::absorb`]: `all` of them together.
+    pub fn count_batches(&mut self, all: u64) {
+        let each = all / (self.norms().count() as u64).max(1);
+        for layer in &mut self.layers {
+            if let Layer::Neuron(Neuron { norm: Some(norm), .. }) = layer {
+                norm.batches += each;
+            }
+        }
+    }
+
+    fn norms(&self) -> impl Iterator<Item = &Norm> {
+        self.layers.iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None })
     }
 
     /// How active every layer of neurons was in `trace`.

@@ -19,7 +19,6 @@ fn words_that_are_no_command_are_refused_in_one_line() {
         ("devices --threads two", &["--threads", "two"]),
         ("devices --device gpu", &["--device gpu", "did you mean \"cpu\"?"]),
         ("devices --precision f16", &["f16", "bf16"]),
-        ("eval snn --attack none --device cuda", &["--device cuda", "no GPU kernels"]),
         ("eval snn --attack none --precision bf16", &["bf16"]),
         ("recipes fashion-mnist-7", &["did you mean \"fashion-mnist-7k\"?"]),
         ("run fashion-mnist-7", &["did you mean \"fashion-mnist-7k\"?"]),

@@ -278,7 +278,10 @@ fn the_program_explains_itself() {
     }
     let alone = house.run("");
     assert!(alone.code == Some(2) && alone.err.contains("Usage: caltrop"), "{}", alone.err);
-    assert!(house.good("devices --threads 2").out.contains("cpu (2 threads"));
+    let devices = house.good("devices --threads 2").out;
+    assert!(devices.lines().next().is_some_and(|line| line.starts_with("cpu       cpu (2 threads")), "{devices}");
+    let line = |kind: &str, none: &str| devices.lines().any(|line| line.starts_with(kind) && (line.contains(none) || line.contains('(')));
+    assert!(line("cuda      ", "none: ") && line("emulated  ", "none: ") && !devices.contains("--device"), "{devices}");
     assert!(house.good("recipes").out.lines().any(|line| line.starts_with("fashion-mnist-7k ")));
     let recipe = house.good("recipes fashion-mnist-7k").out;
     assert!(recipe.contains("[ann]") && recipe.contains("arch = \"vgg:16,A,32,A,64/256\""));

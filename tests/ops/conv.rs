@@ -162,7 +162,7 @@ fn a_changed_weight_is_packed_again() {
             (conv::forward(&x, weight, None, 1, 0).unwrap().to_vec(), dx.to_vec())
         };
         assert_eq!(run(&weight), (vec![21.0], vec![1.0, 2.0]));
-        weight.value_mut().host_mut()[0] = 3.0;
+        *weight.value_mut() = tensor(device, [1, 1, 1, 2], &[3.0, 2.0]);
         assert_eq!(run(&weight), (vec![23.0], vec![3.0, 2.0]));
         weight.set(tensor(device, [1, 1, 1, 2], &[5.0, 0.0]));
         assert_eq!(run(&weight), (vec![5.0], vec![5.0, 0.0]));

@@ -40,7 +40,7 @@ fn the_share_that_is_dropped_is_p() {
         let rates: Vec<f64> = (0..4)
             .map(|step| {
                 let z = dropout::forward(&ones, p, stream(step)).unwrap();
-                z.host().iter().filter(|&&z| z == 0.0).count() as f64 / n as f64
+                z.to_vec().iter().filter(|&&z| z == 0.0).count() as f64 / n as f64
             })
             .collect();
         let deviation = (0.2 * 0.8 / n as f64).sqrt();
@@ -53,7 +53,7 @@ fn backward_has_the_same_mask_and_other_streams_have_others() {
     everywhere(&CASES[2..5], |device, &(shape, p)| {
         let x = between("x", shape.iter().product(), 1.0, 2.0);
         let on = tensor(device, shape, &x);
-        let mask = |z: Tensor| z.host().iter().map(|&z| z != 0.0).collect::<Vec<_>>();
+        let mask = |z: Tensor| z.to_vec().iter().map(|&z| z != 0.0).collect::<Vec<_>>();
         let forward = mask(dropout::forward(&on, p, stream(0)).unwrap());
         assert_eq!(forward, mask(dropout::backward(&on, p, stream(0)).unwrap()));
         let other = mask(dropout::forward(&on, p, stream(1)).unwrap());

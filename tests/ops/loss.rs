@@ -85,8 +85,8 @@ fn the_combined_losses_are_the_oracle_s() {
         let (a, c) = (tensor(device, [n, k], &adv), tensor(device, [n, k], &clean));
         let y = devices::labels(device, &labels);
         let zeros = vec![0.0f32; n * k];
-        let single = |loss: caltrop::loss::Single| (loss.value, loss.dlogits.to_vec(), zeros.clone());
-        let paired = |loss: caltrop::loss::Paired| (loss.value, loss.dadv.to_vec(), loss.dclean.to_vec());
+        let single = |loss: caltrop::loss::Single| (loss.value.to_vec(), loss.dlogits.to_vec(), zeros.clone());
+        let paired = |loss: caltrop::loss::Paired| (loss.value.to_vec(), loss.dadv.to_vec(), loss.dclean.to_vec());
         for (name, (value, dadv, dclean), want) in [
             ("ce", single(caltrop::loss::cross_entropy(&a, &y).unwrap()), naive::cross_entropy(&adv, &labels, k)),
             ("dlr", single(caltrop::loss::dlr(&a, &y).unwrap()), naive::dlr_sum(&adv, &labels, k)),
@@ -98,7 +98,7 @@ fn the_combined_losses_are_the_oracle_s() {
             let biggest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
             // The values of the images are f32: their roundings do not cancel where terms of both signs do.
             let scale = want.value.abs().max(0.1 * size);
-            assert_close(&format!("{what}: value"), &[value], &[want.value], bound(2.0 * U * scale, 2.0 * U));
+            assert_close(&format!("{what}: value"), &value, &[want.value], bound(2.0 * U * scale, 2.0 * U));
             assert_close(&format!("{what}: dadv"), &dadv, &want.d_adv, bound(4.0 * U * biggest(&want.d_adv), 2.0 * U));
             assert_close(&format!("{what}: dclean"), &dclean, &want.d_clean, bound(4.0 * U * biggest(&want.d_clean), 2.0 * U));
         }
@@ -149,6 +149,66 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(text(parts::cross_entropy(&three, &labels(&[0, 3])).err()), "loss: label 3 of image 1 is not below 3 classes");
     assert_eq!(text(parts::cross_entropy(&three, &labels(&[-1, 0])).err()), "loss: label -1 of image 0 is not below 3 classes");
     assert_eq!(text(parts::cross_entropy(&three, &labels(&[0])).err()), "loss: 2 images of logits, 1 labels");
+    assert_eq!(text(parts::hits(&three, &labels(&[0])).err()), "loss: 2 images of logits, 1 labels");
+    assert_eq!(text(parts::runner_up(&three, &labels(&[0])).err()), "loss: 2 images of logits, 1 labels");
+    assert_eq!(text(parts::predictions(&Tensor::zeros(&device, [3])).err()), "loss: logits want shape NxK, got 3");
     assert_eq!(text(parts::dlr(&two, &labels(&[0, 1])).err()), "loss::dlr: 2 classes; the ratio needs at least 3");
     assert_eq!(text(parts::kl(&two, &three).err()), "loss: adversarial logits 2x2, clean logits 2x3");
+}
+
+#[test]
+fn predictions_hits_and_runners_up_are_the_largest_and_the_first_of_equals() {
+    everywhere(&CASES, |device, &(n, k, size)| {
+        // Few values, so that many are equal.
+        let logits: Vec<f64> = between("logits", n * k, -3.0, 3.0).iter().map(|z| z.round() * size).collect();
+        let labels = numbers((n, k, size)).labels;
+        let (on, y) = (tensor(device, [n, k], &logits), devices::labels(device, &labels));
+        let first = |z: &[f64], but: Option<usize>| {
+            let mut found: Option<usize> = None;
+            for class in 0..k {
+                if Some(class) != but && found.is_none_or(|best| z[class] > z[best]) {
+                    found = Some(class);
+                }
+            }
+            found.unwrap()
+        };
+        let best: Vec<u32> = logits.chunks(k).map(|z| first(z, None) as u32).collect();
+        let second: Vec<i32> = logits.chunks(k).zip(&labels).map(|(z, &y)| first(z, Some(y)) as i32).collect();
+        let hits: Vec<u32> = best.iter().zip(&labels).map(|(&best, &y)| u32::from(best as usize == y)).collect();
+        assert_eq!(parts::predictions(&on).unwrap().to_vec(), best);
+        assert_eq!(parts::hits(&on, &y).unwrap().to_vec(), hits);
+        assert_eq!(parts::runner_up(&on, &y).unwrap().to_vec(), second);
+    });
+}
+
+#[test]
+fn one_class_has_no_other() {
+    let device = devices::first();
+    let (logits, y) = (tensor(&device, [2, 1], &[1.0, -1.0]), devices::labels(&device, &[0, 0]));
+    assert_eq!(parts::runner_up(&logits, &y).unwrap().to_vec(), [0, 0]);
+    assert_eq!(parts::hits(&logits, &y).unwrap().to_vec(), [1, 1]);
+}
+
+#[test]
+fn a_gpu_answers_nan_for_a_label_out_of_range_and_spares_its_neighbours() {
+    for device in devices::emulated() {
+        let Numbers { adv, clean, .. } = numbers((5, 7, 2.0));
+        let (a, c) = (tensor(&device, [5, 7], &adv), tensor(&device, [5, 7], &clean));
+        let given = |labels: [i32; 5]| Array::from_slice(&device, [5], &labels);
+        let (broken, whole) = (given([0, 7, 6, -1, 1]), given([0, 0, 6, 0, 1]));
+        for (name, program, _) in PARTS.iter().filter(|part| part.0 != "kl") {
+            let read = |y| {
+                let Paired { values, dadv, dclean } = program(&a, &c, y).unwrap();
+                [values, dadv, dclean].map(|tensor| tensor.to_vec())
+            };
+            for (part, (got, want)) in read(&broken).iter().zip(read(&whole)).enumerate() {
+                let (row, written) = (want.len() / 5, part < 2 || *name == "weighted kl");
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let none = written && [1, 3].contains(&(i / row));
+                    assert!(if none { got.is_nan() } else { got == want }, "{name} [{i}]: {got}, {want}");
+                }
+            }
+        }
+        assert_eq!(parts::hits(&a, &broken).unwrap().to_vec()[1], 0);
+    }
 }

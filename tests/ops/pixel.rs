@@ -39,7 +39,10 @@ fn noise_is_the_stream_s_at_every_index() {
                         }
                     }
                 };
-                assert_eq!(got.to_bits(), want.to_bits(), "{law:?} {shape:?} [{i}]");
+                // The CPU's sine is another than the GPU's, in f64: the last bit of f32 may differ.
+                let rounded = matches!((device, law), (Device::Gpu(_), Noise::Normal(_)));
+                let close = rounded && (got - want).abs() <= want.abs() * f32::EPSILON + 1e-15;
+                assert!(close || got.to_bits() == want.to_bits(), "{law:?} {shape:?} [{i}]: got {got:e}, want {want:e}");
             }
         }
     });
@@ -100,6 +103,17 @@ fn the_sign_of_zero_is_zero() {
     let row = |values: &[f64]| tensor(&device, [1, 1, 1, 4], values);
     let step = pixel::signed_step(&row(&[0.5; 4]), &row(&[0.5; 4]), &row(&[0.0, -0.0, 1e-38, -1e-38]), 0.25, 1.0).unwrap();
     assert_eq!(step.to_vec(), [0.5, 0.5, 0.75, 0.25]);
+}
+
+#[test]
+fn signs_are_minus_one_zero_and_one() {
+    everywhere(&CASES, |device, &shape| {
+        let x: Vec<f64> = random("x", shape.iter().product()).iter().map(|x| if x.abs() < 0.2 { 0.0 * x } else { *x }).collect();
+        let on = tensor(device, shape, &x);
+        let got = twice(device, "sign", || vec![pixel::sign(&on)]);
+        let want: Vec<f32> = x.iter().map(|&x| if x == 0.0 { 0.0 } else { x.signum() as f32 }).collect();
+        same_bits("sign", &got[0], &want);
+    });
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_column_alone_has_the_bits_it_has_in_a_matrix() {
     everywhere(&CASES, |device, &[rows, depth, columns]| {
         let (weight, x, dy, all) = whole(device, [rows, depth, columns]);
         for column in [0, columns / 2, columns - 1] {
-            let one = weight.value().host()[column * depth..][..depth].iter().map(|&w| f64::from(w)).collect::<Vec<_>>();
+            let one = weight.value().to_vec()[column * depth..][..depth].iter().map(|&w| f64::from(w)).collect::<Vec<_>>();
             let one = Weight::new(tensor(device, [1, 1, 1, depth], &one));
             let [y, _] = run(device, &one, &x, &dy[..rows], [depth, 1]);
             let want: Vec<f32> = all[0].iter().skip(column).step_by(columns).copied().collect();

@@ -52,6 +52,24 @@ fn the_first_step_has_no_memory() {
 }
 
 #[test]
+fn a_projection_lifts_what_is_below_and_leaves_the_rest() {
+    everywhere(&[1, 7, 33, 40_001], |device, &n| {
+        let start = random("p", n);
+        let got = twice(device, "floor", || {
+            let mut p = tensor(device, [n], &start);
+            sgd::at_least(&mut p, 0.03);
+            vec![p]
+        });
+        let want: Vec<f32> = start.iter().map(|&p| if (p as f32) < 0.03 { 0.03 } else { p as f32 }).collect();
+        same_bits("floor", &got[0], &want);
+    });
+    let mut p = tensor(&devices::first(), [3], &[f64::NAN, f64::NEG_INFINITY, f64::INFINITY]);
+    sgd::at_least(&mut p, 0.03);
+    let p = p.to_vec();
+    assert!(p[0].is_nan() && p[1..] == [0.03, f32::INFINITY], "{p:?}");
+}
+
+#[test]
 fn a_gradient_of_another_shape_is_refused() {
     let device = devices::first();
     let rates = Rates { rate: 0.1, momentum: 0.9, decay: 0.0 };

@@ -1,11 +1,23 @@
 //! The devices under test, and the way in and out of their memory. Every case table runs on all of them.
 
-use caltrop::device::{Buffer, Device, Flavour, Gpu, Isa, Order};
+use caltrop::device::{Device, Flavour, Gpu, Isa, Order};
 use caltrop::tensor::{Array, Data, Tensor, planes};
+use std::sync::OnceLock;
 
-/// Every device: the CPU's, and the emulated GPUs.
+/// Every device: the CPU's, the emulated GPUs, and a real one where there is one.
 pub fn all() -> Vec<Device> {
-    cpus().into_iter().chain(emulated()).collect()
+    cpus().into_iter().chain(gpus()).collect()
+}
+
+/// All that run kernels.
+pub fn gpus() -> Vec<Device> {
+    emulated().into_iter().chain(cuda()).collect()
+}
+
+/// The first CUDA device, if it can be used (tests/cuda.rs says whether it should).
+pub fn cuda() -> Option<Device> {
+    static CUDA: OnceLock<Option<Device>> = OnceLock::new();
+    CUDA.get_or_init(|| Gpu::cuda(0).ok().map(Device::Gpu)).clone()
 }
 
 /// The emulator with its threads in three orders, and once with every access checked. Empty where the build carries
@@ -122,17 +134,17 @@ pub fn decoded(x: &Data) -> Vec<f64> {
 ///
 /// The emulator does so by itself whenever memory is used again.
 pub fn poison(device: &Device) {
-    if matches!(device, Device::Gpu(_)) {
-        return;
-    }
-    const LINE: usize = 16; // numbers
+    // The unit of the device's memory, in numbers.
+    let line = match device {
+        Device::Cpu(_) => 16,
+        Device::Gpu(gpu) if gpu.describe().starts_with("cuda") => 64,
+        Device::Gpu(_) => return,
+    };
     let mut held = Vec::new();
     let mut lines: usize = 1;
     while lines <= 4096 {
         for _ in 0..3 {
-            let mut buffer = Buffer::<u32>::unspecified(device, lines * LINE);
-            buffer.host_mut().fill(u32::MAX);
-            held.push(buffer);
+            held.push(Array::full(device, [lines * line], u32::MAX));
         }
         lines += ((lines + 1).next_power_of_two() / 8).max(1);
     }

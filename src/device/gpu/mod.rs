@@ -14,7 +14,7 @@ mod recording;
 pub use arguments::{Launch, OnGpu, OnGpuMut};
 pub use emulated::{Flavour, Order};
 pub use kernels::{ALL as KERNELS, FATBINS, kernel};
-pub use launcher::{Address, Grid, Kernel, Launcher, Memory};
+pub use launcher::{Address, Argument, Grid, Kernel, Launcher, Memory};
 pub(super) use pool::Block;
 pub use recording::Recording;
 
@@ -93,6 +93,10 @@ impl Gpu {
     /// The pool that buffers come from now.
     pub(super) fn pool(&self) -> Arc<Pool> {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_pool(&self, pool: Arc<Pool>) {
+        *self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
     }
 
     /// Start a launch of `kernel`: give it its arguments in order, then [`Launch::go`].

@@ -4,7 +4,8 @@ use super::Gpu;
 use super::launcher::Graph;
 use super::pool::Pool;
 use crate::base::Result;
-use std::sync::{Arc, PoisonError};
+use bytemuck::Pod;
+use std::sync::Arc;
 
 /// The launches of a closure, and the memory that they work in.
 ///
@@ -19,16 +20,42 @@ pub struct Recording {
 impl Gpu {
     /// Note what `work` launches (nothing runs yet) and return its result: handles to what a replay will write.
     ///
-    /// `work` must neither upload nor download. Errors: those of `work`.
+    /// `work` must neither upload nor download, and what it launches should have run once before (its kernels are then
+    /// loaded, and its memory waits in the pool). Errors: those of `work`, or it cannot be recorded.
     pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<(R, Recording)> {
-        let own = Arc::new(Pool::new(self.inner.launcher.clone()));
-        let swap = |pool: Arc<Pool>| std::mem::replace(&mut *self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner), pool);
         self.launcher().begin_recording()?;
-        let outer = swap(own.clone());
+        let session = Session::new(self);
         let result = super::super::catch(work);
-        swap(outer);
+        let own = session.own.clone();
+        drop(session);
         let graph = self.launcher().end_recording();
         Ok((result?, Recording { graph: graph?, _pool: own }))
+    }
+}
+
+/// While it lives, memory comes from a pool of its own.
+struct Session<'a> {
+    gpu: &'a Gpu,
+    outer: Arc<Pool>,
+    own: Arc<Pool>,
+}
+
+impl<'a> Session<'a> {
+    fn new(gpu: &'a Gpu) -> Session<'a> {
+        let outer = gpu.pool();
+        let own = Arc::new(Pool::within(outer.clone()));
+        gpu.set_pool(own.clone());
+        Session { gpu, outer, own }
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.gpu.set_pool(self.outer.clone());
+        if std::thread::panicking() {
+            // A bug in the work: the device is given back as it was.
+            let _ = self.gpu.launcher().end_recording();
+        }
     }
 }
 
@@ -36,6 +63,12 @@ impl Recording {
     /// Do the noted work on what the inputs hold now. A fault does not return: see [`crate::device::raise`].
     pub fn replay(&self) {
         self.graph.replay().unwrap_or_else(|error| crate::device::raise(error));
+    }
+
+    /// Give the value `to` to every dial ([`super::Launch::dial`]) that is at `from`, for the replays to come. Returns how
+    /// many there were.
+    pub fn turn<T: Pod>(&mut self, from: T, to: T) -> usize {
+        self.graph.turn(bytemuck::bytes_of(&from), bytemuck::bytes_of(&to)).unwrap_or_else(|error| crate::device::raise(error))
     }
 
     /// Launches, copies and fills in it.

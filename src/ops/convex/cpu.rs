@@ -6,7 +6,8 @@ use crate::tensor::Tensor;
 
 const STRIP: usize = 64;
 
-pub fn forward(cpu: &Cpu, a: &Tensor, b: &Tensor, c: [f32; 2]) -> Tensor {
+pub fn forward(cpu: &Cpu, a: &Tensor, b: &Tensor, c: &Tensor) -> Tensor {
+    let c = c.host();
     let shape = if a.shape()[3] >= b.shape()[3] { a.shape() } else { b.shape() };
     let (pixels, frames, channels) = (shape[0] * shape[1] * shape[2], shape[3], shape[4]);
     let mut y = Tensor::unspecified(a.device(), shape);
@@ -32,7 +33,8 @@ fn row(x: &Tensor, pixel: usize, t: usize) -> &[f32] {
     &x.host()[(pixel * frames + if frames == 1 { 0 } else { t }) * channels..][..channels]
 }
 
-pub fn backward(cpu: &Cpu, dy: &Tensor, a: &Tensor, b: &Tensor, c: [f32; 2]) -> Gradients {
+pub fn backward(cpu: &Cpu, dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Gradients {
+    let c = c.host();
     let (da, dc0) = one_side(cpu, dy, a, c[0]);
     let (db, dc1) = one_side(cpu, dy, b, c[1]);
     Gradients { da, db, dc: Tensor::from_slice(dy.device(), [2], &[dc0 as f32, dc1 as f32]) }

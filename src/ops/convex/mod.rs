@@ -4,6 +4,7 @@
 //! gradient is the sum over steps (and the other way round).
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -23,8 +24,8 @@ pub struct Gradients {
 pub fn forward(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
     check(a, b, c)?;
     match a.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, [c.host()[0], c.host()[1]])),
+        Device::Gpu(gpu) => Ok(gpu::forward(gpu, a, b, c)),
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, a, b, c)),
     }
 }
 
@@ -40,8 +41,8 @@ pub fn backward(dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Gradi
         b.shape()
     );
     match a.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, [c.host()[0], c.host()[1]])),
+        Device::Gpu(gpu) => Ok(gpu::backward(gpu, dy, a, b, c)),
+        Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, c)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! element i of `[N,H,W,F,C]` at index i.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure, rng::Philox};
 use crate::device::Device;
@@ -13,7 +14,7 @@ use crate::tensor::Tensor;
 pub fn forward(x: &Tensor, p: f32, stream: Philox) -> Result<Tensor> {
     ensure!((0.0..1.0).contains(&p), "dropout: probability {p} is not in 0..1");
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::mask(gpu, x, p, stream)),
         Device::Cpu(cpu) => Ok(cpu::mask(cpu, x, p, stream)),
     }
 }

@@ -3,6 +3,7 @@
 //! Contract: results are written (`=`). One stored frame, or one plane of codes, moves nothing.
 
 mod cpu;
+mod gpu;
 
 use crate::base::Shape;
 use crate::device::Device;
@@ -26,7 +27,7 @@ pub fn backward(dy: Tensor, shape: Shape) -> Tensor {
         return dy.reshaped(shape);
     }
     match dy.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::exchange(gpu, &dy, [shape[0], shape[3], pixels, shape[4]], shape),
         Device::Cpu(cpu) => cpu::exchange(cpu, &dy, [shape[0], shape[3], pixels, shape[4]], shape),
     }
 }
@@ -39,7 +40,7 @@ fn fold<T: Pod + Default + Send + Sync>(x: Array<T>) -> Array<T> {
         return x.reshaped(folded);
     }
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::exchange(gpu, &x, [shape[0], pixels, shape[3], shape[4]], folded),
         Device::Cpu(cpu) => cpu::exchange(cpu, &x, [shape[0], pixels, shape[3], shape[4]], folded),
     }
 }

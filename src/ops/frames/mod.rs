@@ -3,6 +3,7 @@
 //! Contract: results are written (`=`).
 
 mod cpu;
+mod gpu;
 
 use crate::base::Shape;
 use crate::device::Device;
@@ -15,7 +16,7 @@ pub fn mean(y: &Tensor) -> Tensor {
         return y.clone().reshaped([shape[0], shape[4]]);
     }
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::mean(gpu, y),
         Device::Cpu(_) => cpu::mean(y),
     }
 }
@@ -25,7 +26,7 @@ pub fn repeat(x: &Tensor, steps: usize, factor: f32) -> Tensor {
     let shape = x.shape();
     let shape = Shape::new(&[shape[0], shape[1], shape[2], steps, shape[4]]);
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::repeat(gpu, x, shape, factor),
         Device::Cpu(cpu) => cpu::repeat(cpu, x, shape, factor),
     }
 }

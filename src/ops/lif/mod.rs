@@ -6,6 +6,7 @@
 //! backward, whose surrogate is an argument. Layouts `[N,H,W,F,C]`; one stored frame of y stands for all T.
 
 mod cpu;
+mod gpu;
 pub(super) mod route;
 mod surrogate;
 
@@ -13,7 +14,8 @@ pub use surrogate::{Surrogate, SurrogateKind};
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
-use crate::ops::norm::Affine;
+use crate::ops::frames::repeat;
+use crate::ops::norm::{self, Affine, Normalised};
 use crate::tensor::{Array, Data, Tensor};
 
 /// What a membrane does when it fires.
@@ -88,7 +90,7 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     let shape = y.shape();
     let mut codes = Array::unspecified(y.device(), [shape[0], shape[1], shape[2], crate::tensor::planes(dynamics.steps), shape[4]]);
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::forward(gpu, y, affine, v_th, dynamics, &mut codes),
         Device::Cpu(cpu) => cpu::forward(cpu, y, affine, v_th.host()[0], dynamics, &mut codes),
     }
     Ok(Data::Spikes { codes, steps: dynamics.steps })
@@ -114,26 +116,63 @@ pub fn backward(
     };
     let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
     let dv_th = match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx),
+        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx),
+        Device::Cpu(cpu) => {
+            let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx);
+            Tensor::full(y.device(), [], dv_th as f32)
+        }
     };
-    Ok(Gradients { dx, dv_th: Tensor::full(y.device(), [], dv_th as f32) })
+    Ok(Gradients { dx, dv_th })
 }
 
-/// The number of spikes in `spikes` (0 for an activation that is no spikes).
+/// Gradients of a layer of neurons and the normalisation in front of it.
+pub struct NormGradients {
+    /// Of y, its shape, and of weight and bias.
+    pub norm: norm::Gradients,
+    /// Of v_th, `[]`.
+    pub dv_th: Tensor,
+}
+
+/// [`backward`] and [`norm::backward`] behind it, in one pass over y where the device can.
+///
+/// Errors: those of the two.
+pub fn backward_norm(
+    y: &Tensor,
+    norm: Normalised,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    credit: Credit,
+) -> Result<NormGradients> {
+    match y.device() {
+        Device::Gpu(gpu) => {
+            check(y, Some(norm.affine), dynamics)?;
+            check_upstream(y, upstream, dynamics.steps)?;
+            Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit))
+        }
+        Device::Cpu(_) => {
+            let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;
+            // The same at every step, but y is not.
+            let dx = if dx.shape()[3] == y.shape()[3] { dx } else { repeat(&dx, y.shape()[3], 1.0) };
+            Ok(NormGradients { norm: norm::backward(&dx, y, norm.moments, norm.weight, norm.moving)?, dv_th })
+        }
+    }
+}
+
+/// The number of spikes in `spikes` (0 for an activation that is no spikes). Waits for the device.
 pub fn count(spikes: &Data) -> u64 {
     let Data::Spikes { codes, .. } = spikes else { return 0 };
     match codes.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::count(gpu, codes),
         Device::Cpu(cpu) => cpu::count(cpu, codes.host()),
     }
 }
 
-/// Neurons that never fire in `spikes`.
+/// Neurons that never fire in `spikes`. Waits for the device.
 pub fn silent(spikes: &Data) -> u64 {
     let Data::Spikes { codes, .. } = spikes else { return 0 };
     match codes.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::silent(gpu, codes),
         Device::Cpu(_) => cpu::silent(codes),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::{Error, Result, suggest, usage};
 use crate::ops::wide::{Lanes, Wide, exp};
+use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::str::FromStr;
 
@@ -70,6 +71,19 @@ impl Surrogate {
         Ok(Surrogate { kind, gamma })
     }
 
+    /// For a kernel.
+    pub(super) fn coded(self) -> Coded {
+        let gamma = self.gamma;
+        let (kind, width, height) = match self.kind {
+            SurrogateKind::Pcw => (0, gamma, 1.0 / (gamma * gamma)),
+            SurrogateKind::Exp => (1, gamma, 1.0),
+            SurrogateKind::ExpD => (1, gamma, 0.3),
+            SurrogateKind::Rect => (2, gamma / 2.0, 1.0 / gamma),
+            SurrogateKind::Ste => (3, gamma, 1.0),
+        };
+        Coded { kind, width, height }
+    }
+
     /// Run `work` with the derivative as a function.
     pub(super) fn with<R>(self, work: impl WithSlope<R>) -> R {
         let gamma = self.gamma;
@@ -94,6 +108,15 @@ impl Surrogate {
         }
         self.with(At(u))
     }
+}
+
+/// A surrogate as kernels want it (`Surrogate` in kernels/surrogate.cuh).
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct Coded {
+    kind: u32,
+    width: f32,
+    height: f32,
 }
 
 impl fmt::Display for Surrogate {

@@ -1,4 +1,70 @@
-//! Losses of one image. `z` are logits; gradients are written.
+//! Losses image by image. `z` are the logits of one; gradients are written.
+
+use super::{Paired, Single};
+use crate::base::{Result, fail};
+use crate::tensor::{Array, Tensor};
+
+/// The labels, each checked to be below `classes`.
+pub fn classes(labels: &Array<i32>, classes: usize) -> Result<&[i32]> {
+    let labels = labels.host();
+    match labels.iter().position(|&label| label < 0 || label as usize >= classes) {
+        Some(at) => Err(fail!("loss: label {} of image {at} is not below {classes} classes", labels[at])),
+        None => Ok(labels),
+    }
+}
+
+/// `loss` of every image. Errors: a label out of range.
+pub fn single(logits: &Tensor, labels: &Array<i32>, loss: fn(&[f32], usize, &mut [f32]) -> f64) -> Result<Single> {
+    let shape = logits.shape();
+    let labels = classes(labels, shape[1])?;
+    let (mut values, mut dlogits) = (Tensor::unspecified(logits.device(), [shape[0]]), Tensor::unspecified(logits.device(), shape));
+    let rows = logits.host().chunks_exact(shape[1]).zip(dlogits.host_mut().chunks_exact_mut(shape[1]));
+    for ((z, dz), (value, &y)) in rows.zip(values.host_mut().iter_mut().zip(labels)) {
+        *value = loss(z, y as usize, dz) as f32;
+    }
+    Ok(Single { values, dlogits })
+}
+
+/// `loss` of every pair of images, given (adversarial logits, clean logits, image, their gradients).
+pub fn paired(adv: &Tensor, clean: &Tensor, loss: impl Fn(&[f32], &[f32], usize, &mut [f32], &mut [f32]) -> f64) -> Paired {
+    let shape = adv.shape();
+    let blank = || Tensor::unspecified(adv.device(), shape);
+    let (mut values, mut dadv, mut dclean) = (Tensor::unspecified(adv.device(), [shape[0]]), blank(), blank());
+    let (k, da, dc) = (shape[1], dadv.host_mut(), dclean.host_mut());
+    for (n, value) in values.host_mut().iter_mut().enumerate() {
+        let row = n * k..(n + 1) * k;
+        *value = loss(&adv.host()[row.clone()], &clean.host()[row.clone()], n, &mut da[row.clone()], &mut dc[row]) as f32;
+    }
+    Paired { values, dadv, dclean }
+}
+
+/// The first of the largest.
+fn best(z: &[f32]) -> usize {
+    (1..z.len()).fold(0, |best, k| if z[k] > z[best] { k } else { best })
+}
+
+pub fn predictions(logits: &Tensor) -> Array<u32> {
+    let shape = logits.shape();
+    let found: Vec<u32> = logits.host().chunks_exact(shape[1]).map(|z| best(z) as u32).collect();
+    Array::from_slice(logits.device(), [shape[0]], &found)
+}
+
+pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Array<u32> {
+    let shape = logits.shape();
+    let rows = logits.host().chunks_exact(shape[1]).zip(labels.host());
+    let found: Vec<u32> = rows.map(|(z, &y)| u32::from(best(z) as i32 == y)).collect();
+    Array::from_slice(logits.device(), [shape[0]], &found)
+}
+
+pub fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Array<i32> {
+    let shape = logits.shape();
+    let second = |(z, &y): (&[f32], &i32)| {
+        let wrong = (0..z.len()).filter(|&k| k as i32 != y);
+        wrong.reduce(|best, k| if z[best] >= z[k] { best } else { k }).unwrap_or(0) as i32
+    };
+    let found: Vec<i32> = logits.host().chunks_exact(shape[1]).zip(labels.host()).map(second).collect();
+    Array::from_slice(logits.device(), [shape[0]], &found)
+}
 
 /// log softmax in f64.
 fn log_softmax(z: &[f32]) -> Vec<f64> {

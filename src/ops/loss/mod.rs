@@ -1,12 +1,14 @@
 //! The parts of which losses are made, image by image: values `[N]` and the gradients of their sum.
 //!
 //! Contract: results are written (`=`). Logits are `[N,K]`, labels `[N]` in 0..K. p = softmax(adv), q = softmax(clean).
-//! Everything is computed in f64 from the f32 logits.
+//! Everything is computed in f64 from the f32 logits. A label out of range is an error on the CPU; another device, whose
+//! memory the host does not read, answers NaN for that image, so labels of a file are checked where they are read.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
-use crate::device::Device;
+use crate::device::{Device, kernel};
 use crate::tensor::{Array, Tensor};
 
 /// A loss of one batch of logits.
@@ -30,73 +32,95 @@ pub struct Paired {
 /// −log p_y.
 pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
-    single(logits, |z, n, dz| cpu::cross_entropy(z, labels.host()[n] as usize, dz))
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_cross_entropy, logits, labels)),
+        Device::Cpu(_) => cpu::single(logits, labels, cpu::cross_entropy),
+    }
 }
 
 /// Boosted cross-entropy of MART: −log p_y − log(1.0001 − max_{k≠y} p_k + 1e-12).
 pub fn boosted_cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
-    single(logits, |z, n, dz| cpu::boosted_cross_entropy(z, labels.host()[n] as usize, dz))
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_boosted_cross_entropy, logits, labels)),
+        Device::Cpu(_) => cpu::single(logits, labels, cpu::boosted_cross_entropy),
+    }
 }
 
 /// Difference of logits ratio (Croce & Hein 2020): −(z_y − max_{k≠y} z_k) / (z_π1 − z_π3 + 1e-12). Errors: K < 3.
 pub fn dlr(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
     ensure!(logits.shape()[1] >= 3, "loss::dlr: {} classes; the ratio needs at least 3", logits.shape()[1]);
-    single(logits, |z, n, dz| cpu::dlr(z, labels.host()[n] as usize, dz))
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_dlr, logits, labels)),
+        Device::Cpu(_) => cpu::single(logits, labels, cpu::dlr),
+    }
 }
 
 /// KL(q ‖ p) = Σ_k q_k·(log q_k − log p_k).
 pub fn kl(adv: &Tensor, clean: &Tensor) -> Result<Paired> {
-    paired(adv, clean, |z, c, _, dz, dc| cpu::kl(z, c, dz, dc))
+    check_pair(adv, clean)?;
+    match adv.device() {
+        Device::Gpu(gpu) => Ok(gpu::kl(gpu, adv, clean)),
+        Device::Cpu(_) => Ok(cpu::paired(adv, clean, |z, c, _, dz, dc| cpu::kl(z, c, dz, dc))),
+    }
 }
 
 /// MART's weighted KL: Σ_k q_k·(log q_k − log(p_k + 1e-12)) · (1.0000001 − q_y).
 pub fn weighted_kl(adv: &Tensor, clean: &Tensor, labels: &Array<i32>) -> Result<Paired> {
     check(adv, labels)?;
-    paired(adv, clean, |z, c, n, dz, dc| cpu::weighted_kl(z, c, labels.host()[n] as usize, dz, dc))
+    check_pair(adv, clean)?;
+    match adv.device() {
+        Device::Gpu(gpu) => Ok(gpu::weighted_kl(gpu, adv, clean, labels)),
+        Device::Cpu(_) => {
+            let labels = cpu::classes(labels, adv.shape()[1])?;
+            Ok(cpu::paired(adv, clean, |z, c, n, dz, dc| cpu::weighted_kl(z, c, labels[n] as usize, dz, dc)))
+        }
+    }
 }
 
-fn check(logits: &Tensor, labels: &Array<i32>) -> Result<()> {
-    let (shape, count) = (logits.shape(), labels.shape().count());
-    ensure!(shape.rank() == 2, "loss: logits want shape NxK, got {shape}");
-    ensure!(shape[0] == count, "loss: {} images of logits, {count} labels", shape[0]);
-    let beyond = labels.host().iter().position(|&label| label < 0 || label as usize >= shape[1]);
-    if let Some(at) = beyond {
-        return Err(crate::base::fail!("loss: label {} of image {at} is not below {} classes", labels.host()[at], shape[1]));
+/// The class of each row of logits, `[N]`: the first of the largest.
+pub fn predictions(logits: &Tensor) -> Result<Array<u32>> {
+    check_logits(logits)?;
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::predictions(gpu, logits)),
+        Device::Cpu(_) => Ok(cpu::predictions(logits)),
     }
+}
+
+/// 1 for each row of logits whose class ([`predictions`]) is its label, else 0: `[N]`. A label out of range is never hit.
+pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Result<Array<u32>> {
+    check(logits, labels)?;
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::hits(gpu, logits, labels)),
+        Device::Cpu(_) => Ok(cpu::hits(logits, labels)),
+    }
+}
+
+/// The most likely class of each row other than its label, `[N]`: the first of the largest (0 where there is one class).
+pub fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Result<Array<i32>> {
+    check(logits, labels)?;
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::runner_up(gpu, logits, labels)),
+        Device::Cpu(_) => Ok(cpu::runner_up(logits, labels)),
+    }
+}
+
+fn check_logits(logits: &Tensor) -> Result<()> {
+    let shape = logits.shape();
+    ensure!(shape.rank() == 2 && shape[1] > 0, "loss: logits want shape NxK, got {shape}");
     Ok(())
 }
 
-fn single(logits: &Tensor, loss: impl Fn(&[f32], usize, &mut [f32]) -> f64) -> Result<Single> {
-    let shape = logits.shape();
-    let (mut values, mut dlogits) = (Tensor::unspecified(logits.device(), [shape[0]]), Tensor::unspecified(logits.device(), shape));
-    match logits.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(_) => {
-            let rows = logits.host().chunks_exact(shape[1]).zip(dlogits.host_mut().chunks_exact_mut(shape[1]));
-            for (n, ((z, dz), value)) in rows.zip(values.host_mut()).enumerate() {
-                *value = loss(z, n, dz) as f32;
-            }
-        }
-    }
-    Ok(Single { values, dlogits })
+fn check(logits: &Tensor, labels: &Array<i32>) -> Result<()> {
+    check_logits(logits)?;
+    let (images, count) = (logits.shape()[0], labels.shape().count());
+    ensure!(images == count, "loss: {images} images of logits, {count} labels");
+    Ok(())
 }
 
-fn paired(adv: &Tensor, clean: &Tensor, loss: impl Fn(&[f32], &[f32], usize, &mut [f32], &mut [f32]) -> f64) -> Result<Paired> {
+fn check_pair(adv: &Tensor, clean: &Tensor) -> Result<()> {
     let shape = adv.shape();
     ensure!(shape.rank() == 2 && shape == clean.shape(), "loss: adversarial logits {shape}, clean logits {}", clean.shape());
-    let blank = || Tensor::unspecified(adv.device(), shape);
-    let (mut values, mut dadv, mut dclean) = (Tensor::unspecified(adv.device(), [shape[0]]), blank(), blank());
-    match adv.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(_) => {
-            let (k, da, dc) = (shape[1], dadv.host_mut(), dclean.host_mut());
-            for (n, value) in values.host_mut().iter_mut().enumerate() {
-                let row = n * k..(n + 1) * k;
-                *value = loss(&adv.host()[row.clone()], &clean.host()[row.clone()], n, &mut da[row.clone()], &mut dc[row]) as f32;
-            }
-        }
-    }
-    Ok(Paired { values, dadv, dclean })
+    Ok(())
 }

@@ -5,6 +5,9 @@
 //! [`Affine`], which the neuron behind it applies on the fly, so no normalised tensor is ever stored there.
 
 mod cpu;
+mod gpu;
+
+pub(super) use gpu::finish;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -43,6 +46,19 @@ pub struct Gradients {
     pub dbias: Tensor,
 }
 
+/// A normalisation in front of a neuron.
+#[derive(Clone, Copy)]
+pub struct Normalised<'a> {
+    /// What it amounts to: the map that the neuron applies.
+    pub affine: &'a Affine,
+    /// The moments behind it.
+    pub moments: &'a Moments,
+    /// Its weight, `[C]`.
+    pub weight: &'a Tensor,
+    /// Whether the moments are those of y.
+    pub moving: Moving,
+}
+
 /// Whether the moments move with the input (and pass gradients) or are constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moving {
@@ -57,7 +73,7 @@ pub fn moments(y: &Tensor) -> Result<Moments> {
     let shape = y.shape();
     ensure!(shape.count() > 0, "norm: no values to average in {shape}");
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::moments(gpu, y)),
         Device::Cpu(cpu) => Ok(cpu::moments(cpu, y)),
     }
 }
@@ -65,7 +81,7 @@ pub fn moments(y: &Tensor) -> Result<Moments> {
 /// The affine map that `moments`, weight and bias amount to.
 pub fn affine(moments: &Moments, weight: &Tensor, bias: &Tensor) -> Affine {
     match weight.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::affine(gpu, moments, weight, bias),
         Device::Cpu(_) => cpu::affine(moments, weight, bias),
     }
 }
@@ -75,7 +91,7 @@ pub fn apply(y: &Tensor, affine: &Affine) -> Result<Tensor> {
     let channels = y.shape()[4];
     ensure!(affine.scale.shape().count() == channels, "norm: {} channels of statistics, signal has {channels}", affine.scale.shape());
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::apply(gpu, y, affine)),
         Device::Cpu(cpu) => Ok(cpu::apply(cpu, y, affine)),
     }
 }
@@ -85,7 +101,7 @@ pub fn apply(y: &Tensor, affine: &Affine) -> Result<Tensor> {
 pub fn backward(dx: &Tensor, y: &Tensor, moments: &Moments, weight: &Tensor, moving: Moving) -> Result<Gradients> {
     ensure!(dx.shape() == y.shape(), "norm: the gradient wants {}, got {}", y.shape(), dx.shape());
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::backward(gpu, dx, y, moments, weight, moving)),
         Device::Cpu(cpu) => Ok(cpu::backward(cpu, dx, y, moments, weight, moving)),
     }
 }
@@ -96,7 +112,7 @@ pub fn running(mean: &Tensor, variance: &Tensor, batch: &Moments, count: usize, 
     let n = (count * repeats) as f64;
     let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
     match mean.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::running(gpu, mean, variance, batch, unbiased as f32),
         Device::Cpu(_) => cpu::running(mean, variance, batch, unbiased as f32),
     }
 }

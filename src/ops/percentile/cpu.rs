@@ -2,6 +2,7 @@
 //!
 //! Counts are integers, so their sum does not depend on the order of threads.
 
+use super::number;
 use crate::base::{Result, ensure};
 use crate::device::Cpu;
 use crate::ops::norm::Affine;
@@ -15,10 +16,6 @@ const STRIP: usize = 1 << 14;
 fn key(x: f32) -> u32 {
     let bits = (x + 0.0).to_bits();
     bits ^ (((bits as i32) >> 31) as u32 | 0x8000_0000)
-}
-
-fn number(key: u32) -> f32 {
-    f32::from_bits(if key >> 31 == 1 { key ^ 0x8000_0000 } else { !key })
 }
 
 pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u64) -> Result<f32> {
@@ -35,15 +32,18 @@ pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u6
             let end = ((strip + 1) * rows).min(values.len());
             let mut keys = vec![0u32; rows];
             keys_of(cpu.isa(), &values[strip * rows..end], scale, shift, &mut keys);
-            for &key in &keys[..end - strip * rows] {
+            let keys = &keys[..end - strip * rows];
+            let nan = above == 32 && keys.iter().any(|&k| k < key(f32::NEG_INFINITY) || k > key(f32::INFINITY));
+            for &key in keys {
                 if above == 32 || key >> above == prefix {
                     counts[(key >> shift_bits) as usize & ((1 << width) - 1)] += 1;
                 }
             }
-            counts
+            (counts, nan)
         });
         let mut total = vec![0u64; 1 << width];
-        for counts in counts {
+        for (counts, nan) in counts {
+            ensure!(!nan, "percentile: the currents hold NaN");
             total.iter_mut().zip(counts).for_each(|(total, count)| *total += u64::from(count));
         }
         for (digit, count) in total.into_iter().enumerate() {
@@ -54,9 +54,7 @@ pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u6
             rank -= count;
         }
     }
-    let found = number(prefix);
-    ensure!(!found.is_nan(), "percentile: the currents hold NaN");
-    Ok(found)
+    Ok(number(prefix))
 }
 
 simd! {

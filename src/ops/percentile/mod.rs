@@ -3,6 +3,7 @@
 //! n counts every value `repeats` times: a held current stands for T equal ones. k is computed in integers.
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure};
 use crate::device::Device;
@@ -37,7 +38,12 @@ pub fn percentile(y: &Tensor, affine: Option<&Affine>, repeats: usize, percentil
     ensure!(count > 0 && repeats > 0, "percentile: no values in {}", y.shape());
     let rank = percentile.rank((count * repeats) as u64) / repeats as u64;
     match y.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::kth_smallest(gpu, y, affine, rank),
         Device::Cpu(cpu) => cpu::kth_smallest(cpu, y, affine, rank),
     }
+}
+
+/// The number of an order-preserving key: its bits, all turned where it is negative, the sign alone where it is not.
+fn number(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 { key ^ 0x8000_0000 } else { !key })
 }

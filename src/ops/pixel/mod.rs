@@ -3,6 +3,7 @@
 //! Contract: results are written (`=`). sign(0) = 0 in every step (METHOD §6).
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, ensure, rng::Philox};
 use crate::device::Device;
@@ -23,8 +24,16 @@ pub enum Noise {
 pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> {
     ensure!(like.shape()[0] == streams.len(), "pixel: {} images, {} streams", like.shape()[0], streams.len());
     match like.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::noise(gpu, like, noise, streams)),
         Device::Cpu(cpu) => Ok(cpu::noise(cpu, like, noise, streams)),
+    }
+}
+
+/// −1, 0 or 1 for every element.
+pub fn sign(x: &Tensor) -> Tensor {
+    match x.device() {
+        Device::Gpu(gpu) => gpu::sign(gpu, x),
+        Device::Cpu(cpu) => cpu::combine(cpu, [x, x, x], |[x, ..]| cpu::sign(x)),
     }
 }
 
@@ -32,7 +41,7 @@ pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> 
 pub fn displace(x: &Tensor, noise: &Tensor, factor: f32) -> Result<Tensor> {
     same(x, noise)?;
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::displace(gpu, x, noise, factor)),
         Device::Cpu(cpu) => Ok(cpu::combine(cpu, [x, noise, noise], move |[x, d, _]| (x + factor * d).clamp(0.0, 1.0))),
     }
 }
@@ -42,7 +51,7 @@ pub fn signed_step(x: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps:
     same(x, adv)?;
     same(x, gradient)?;
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::signed_step(gpu, x, adv, gradient, alpha, eps)),
         Device::Cpu(cpu) => Ok(cpu::combine(cpu, [x, adv, gradient], move |[x, adv, g]| {
             (x + (adv + alpha * cpu::sign(g) - x).clamp(-eps, eps)).clamp(0.0, 1.0)
         })),

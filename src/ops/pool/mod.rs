@@ -4,6 +4,7 @@
 //! The 2x2 backward is left to the neuron below ([`crate::ops::lif::Spread`]), or spelled out by [`spread`].
 
 mod cpu;
+mod gpu;
 
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
@@ -14,7 +15,7 @@ pub fn average(x: &Data) -> Result<Data> {
     let shape = x.shape();
     ensure!(shape[1] >= 2 && shape[2] >= 2, "pool: a 2x2 pool does not fit an image of {}x{}", shape[1], shape[2]);
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::average(gpu, x)),
         Device::Cpu(cpu) => Ok(cpu::average(cpu, x)),
     }
 }
@@ -23,7 +24,7 @@ pub fn average(x: &Data) -> Result<Data> {
 pub fn spread(dy: &Tensor, shape: Shape) -> Tensor {
     let shape = Shape::new(&[shape[0], shape[1], shape[2], dy.shape()[3], shape[4]]);
     match dy.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::spread(gpu, dy, shape),
         Device::Cpu(cpu) => cpu::spread(cpu, dy, shape),
     }
 }
@@ -31,7 +32,7 @@ pub fn spread(dy: &Tensor, shape: Shape) -> Tensor {
 /// Means over the image: `[N,1,1,F,C]` of x `[N,H,W,F,C]`.
 pub fn global(x: &Data) -> Tensor {
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::global(gpu, x),
         Device::Cpu(cpu) => cpu::global(cpu, x),
     }
 }
@@ -40,7 +41,7 @@ pub fn global(x: &Data) -> Tensor {
 pub fn global_backward(dy: &Tensor, shape: Shape) -> Tensor {
     let shape = Shape::new(&[shape[0], shape[1], shape[2], dy.shape()[3], shape[4]]);
     match dy.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::global_backward(gpu, dy, shape),
         Device::Cpu(cpu) => cpu::global_backward(cpu, dy, shape),
     }
 }
@@ -50,7 +51,7 @@ pub fn numbers(x: &Data) -> Tensor {
     match x {
         Data::Real(tensor) => tensor.clone(),
         _ => match x.device() {
-            Device::Gpu(_) => crate::ops::missing(),
+            Device::Gpu(gpu) => gpu::numbers(gpu, x),
             Device::Cpu(cpu) => cpu::numbers(cpu, x),
         },
     }

@@ -17,6 +17,14 @@ pub fn step(cpu: &Cpu, p: &mut Tensor, gradient: &Tensor, velocity: &mut Option<
     });
 }
 
+pub fn at_least(p: &mut Tensor, floor: f32) {
+    for p in p.host_mut() {
+        if *p < floor {
+            *p = floor;
+        }
+    }
+}
+
 simd! {
     fn descend(p: &mut [f32], g: &[f32], b: &mut [f32], rates: Rates) {
         for ((p, g), b) in p.iter_mut().zip(g).zip(b) {
