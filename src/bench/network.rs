@@ -266,6 +266,7 @@ impl Network {
 mod tests {
     use super::*;
     use crate::base::fail;
+    use crate::drive::Defense;
 
     #[test]
     fn the_largest_batch_is_found_to_3_percent_and_its_successor_s_words_are_kept() {

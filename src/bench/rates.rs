@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn rates_and_silence_are_met_together() {
         let draws = Philox::stream(0, Purpose::Test, &[]);
-        let values: Vec<f32> = (0..64_000).map(|i| draws.normal(i / 8 + 1_000_000) + 0.5 * draws.normal(i)).collect();
+        let values: Vec<f32> = (0..64_000).map(|i| draws.normal(i / 8 + 1_000_000) + 0.25 * draws.normal(i)).collect();
         let dynamics = Dynamics { steps: 8, leak: 1.0, reset: Reset::Hard };
         let sample = Sample { values, frames: 8, dynamics };
         for (rate, silent) in RATES.into_iter().zip(SILENT) {
