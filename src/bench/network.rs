@@ -9,7 +9,7 @@ use crate::attack::{Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Kind, Result, suggest, usage};
 use crate::device::{Device, catch};
-use crate::drive::{Place, Recipe, Seen, Stage, step, watch};
+use crate::drive::{Place, Recipe, Seen, Stage, Stepper, watch};
 use crate::loss;
 use crate::nn::Model;
 use crate::ops::pixel;
@@ -166,6 +166,7 @@ struct Steps<'a> {
     plan: &'a Plan,
     batch: Batch,
     optimizer: Sgd,
+    stepper: Stepper,
     done: u64,
 }
 
@@ -176,7 +177,7 @@ const ALPHA: f32 = EPS / 4.0;
 impl Steps<'_> {
     fn new<'a>(model: &'a mut Model, plan: &'a Plan, batch: usize) -> Steps<'a> {
         let (batch, optimizer) = (Batch::of(model, batch), Sgd::new(model, plan.stage.momentum, plan.stage.weight_decay));
-        Steps { model, plan, batch, optimizer, done: 0 }
+        Steps { model, plan, batch, optimizer, stepper: Stepper::default(), done: 0 }
     }
 
     fn one(&mut self) -> Result<()> {
@@ -192,8 +193,8 @@ impl Steps<'_> {
             }
             Mode::Train => {
                 let place = Place { seed: 0, stage: u64::from(self.model.spec().steps > 0), epoch: 0, step: self.done };
-                let outcome = step(self.model, &self.plan.stage, &Targets { images, labels, ids }, place)?;
-                self.optimizer.step(self.model, &outcome.gradients, 0.0)?;
+                let targets = Targets { images, labels, ids };
+                drop(black_box(self.stepper.step(self.model, &mut self.optimizer, &self.plan.stage, &targets, place, 0.0)?));
             }
         }
         Ok(())
@@ -209,8 +210,8 @@ pub fn largest_batch(model: &mut Model, plan: &Plan) -> Result<(usize, String)> 
         watch::check()?;
         catch(|| {
             let mut steps = Steps::new(model, plan, batch);
-            steps.one()?;
-            steps.one()?;
+            // Call by call, recorded, replayed: each wants its memory.
+            (0..3).try_for_each(|_| steps.one())?;
             if let Device::Gpu(gpu) = steps.model.device() {
                 gpu.wait();
             }
