@@ -5,6 +5,10 @@ use super::compile::{Job, stem};
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// The compiler's own hooks at every access and doubtful operation; the emulator defines them, no sanitizer is linked.
+const SANITIZE: &str =
+    "-fsanitize=thread,alignment,bounds,shift-exponent,integer-divide-by-zero,signed-integer-overflow,float-cast-overflow";
+
 /// The two builds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flavour {
@@ -39,6 +43,9 @@ impl Compilers {
         let mut probe = cc::Build::new();
         probe.cpp(true).cargo_metadata(false).cargo_warnings(false);
         if !probe.is_flag_supported("-std=c++20").unwrap_or(false) {
+            if let Some(named) = env::var_os("CXX") {
+                println!("cargo::warning=CXX={} is no C++20 compiler, so this build carries no emulator", named.display());
+            }
             return None;
         }
         let version = probe.try_get_compiler().ok()?.to_command().arg("--version").output().ok()?;
@@ -72,20 +79,22 @@ impl Compilers {
         Library { link: Job::link(command, &objects, &folder.join(name).with_extension("so")), objects }
     }
 
-    /// Baseline instructions, for the program travels; fast whatever cargo's profile; and no contraction of a*b+c.
+    /// The flags of `kernels/emulator/README.md`; fast whatever cargo's profile, and no contraction of a*b+c.
     fn compiler(&self, flavour: Flavour, kind: Kind) -> cc::Tool {
         let mut build = cc::Build::new();
-        build.cpp(true).std("c++20").pic(true).warnings(true).extra_warnings(false).cargo_metadata(false).cargo_warnings(false);
-        build.include(&self.kernels);
+        build.cpp(true).std("c++20").pic(true).cargo_metadata(false).cargo_warnings(false).include(&self.kernels);
         build.flag("-ffp-contract=off").flag("-fvisibility=hidden").flag("-fno-strict-aliasing").flag("-pthread");
-        build.flag_if_supported("-fno-extern-tls-init").flag_if_supported("-Wno-unknown-pragmas");
+        if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+            build.flag_if_supported("-march=x86-64-v3"); // fmaf is a call without; who loads it asks the processor first
+        }
         build.opt_level(if kind == Kind::Kernels { 2 } else { 3 }).debug(false);
-        if flavour == Flavour::Checked {
+        if flavour == Flavour::Fast {
+            build.warnings(true).extra_warnings(false).flag("-Wno-unknown-pragmas").flag("-Wno-sign-compare");
+        } else {
+            build.warnings(false); // they would be the same
             build.define("EMU_CHECKED", "1").flag("-g1");
             if kind == Kind::Kernels {
-                // The compiler's own hooks at every access; the emulator defines them, libtsan is not linked.
-                build.flag("-fsanitize=thread");
-                build.flag_if_supported("--param=tsan-instrument-func-entry-exit=0");
+                build.flag(SANITIZE);
             }
         }
         build.get_compiler()

@@ -75,6 +75,7 @@ pub static ALL: &[&Kernel] = &[{all}];
 
 /// The driver may read a fatbin by whole words.
 #[repr(C, align(16))]
+#[allow(dead_code)] // without nvcc there is none
 struct Aligned<T>(T);
 
 /// Compiled kernels by file; empty when nvcc was not found at build time.

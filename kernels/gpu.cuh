@@ -117,7 +117,8 @@ DEVI float warp_max(float v) {
     for (int far = 16; far; far >>= 1) v = fmaxf(v, __shfl_xor_sync(ALL_LANES, v, far));
     return v;
 }
-DEVI uint32_t ballot(bool p) { return __ballot_sync(ALL_LANES, p); }
+// All lanes: bit l tells whether p holds in lane l. (CUDA has a `ballot` of its own.)
+DEVI uint32_t warp_ballot(bool p) { return __ballot_sync(ALL_LANES, p); }
 DEVI int popc(uint32_t x) { return __popc(x); }
 
 // All threads of a block of THREADS threads in x (a multiple of 32): the sum over the block, in every thread, always in the

@@ -9,7 +9,7 @@
 // Floors in bytes a number of the current (held: one for all T; then y and dx count once a neuron):
 //   forward   reads 4, writes 1/8 (held: reads 4, writes T/8 a neuron; arithmetic, 5 operations a step, weighs as much)
 //   backward  reads y 4 and dz 4 (a quarter under a pool, 1/T for one frame), writes dx 4; T > 8: y and v/8 once more
-#include "channels.cuh"
+#include "normsums.cuh"
 #include "route.cuh"
 #include "surrogate.cuh"
 
@@ -58,14 +58,14 @@ template <int V> DEVI Pack<V> step(const Cells<V>& n, const Pack<V>& x, Pack<V>&
 }
 
 // The first `count` frames at `from`, all loads in flight at once.
-template <int V> DEVI void load_frames(Pack<V> (&to)[WINDOW], const float* from, uint32_t channels, uint32_t count) {
+template <int V> DEVI void load_frames(Pack<V> (&to)[WINDOW], const float* from, uint32_t channels, int count) {
 #pragma unroll
   for (int j = 0; j < WINDOW; j++) {
     if (j < count) to[j] = load<V>(from + (uint64_t)j * channels);
   }
 }
 
-DEVI uint32_t steps_in(uint32_t window, uint32_t steps) { return min(steps - window * WINDOW, (uint32_t)WINDOW); }
+DEVI int steps_from(uint32_t start, uint32_t steps) { return (int)min(steps - start, (uint32_t)WINDOW); }
 
 template <int V, bool HELD, bool SOFT>
 DEVI void forward(const Tiling& t, const Dynamics& d, const Seat& s, const Cells<V>& n, const float* y, uint8_t* codes) {
@@ -76,7 +76,7 @@ DEVI void forward(const Tiling& t, const Dynamics& d, const Seat& s, const Cells
     Pack<V> v = splat<V>(0.0f), held;
     if (HELD) held = current(n, load<V>(from));
     for (uint32_t k = 0; k < windows; k++) {
-      const uint32_t count = steps_in(k, d.steps);
+      const int count = steps_from(k * WINDOW, d.steps);
       Pack<V> frames[WINDOW];
       if (!HELD) load_frames<V>(frames, from + (uint64_t)k * WINDOW * t.channels, t.channels, count);
       uint32_t bits = 0;  // neuron i, step j: bit 8*i + j
@@ -128,7 +128,7 @@ DEVI Site site(const Route& r, const float* y, const float* dz, uint32_t pixel, 
 
 // The shares of the upstream gradient in a window that starts at step `start`.
 template <int V>
-DEVI void load_gradient(Pack<V> (&g)[WINDOW], const Route& r, const Site& at, uint32_t start, uint32_t count) {
+DEVI void load_gradient(Pack<V> (&g)[WINDOW], const Route& r, const Site& at, uint32_t start, int count) {
   if (!at.gradient || r.gradient_frames == 1) {
     Pack<V> same = at.gradient ? load<V>(at.gradient) : splat<V>(0.0f);
 #pragma unroll
@@ -146,33 +146,6 @@ DEVI void load_gradient(Pack<V> (&g)[WINDOW], const Route& r, const Site& at, ui
     }
   }
 }
-
-// A normalisation's moments and the sums of its parameters' gradients; without SUMS nothing.
-template <int V, bool SUMS> struct Sums {};
-template <int V> struct Sums<V, true> {
-  Pack<V> mean, inverse;
-  double sums[2][V];
-};
-
-template <int V> DEVI Sums<V, true> sums_of(const Seat& s, const float* mean, const float* variance) {
-  Sums<V, true> r = {};
-  if (!s.taken) return r;
-  r.mean = load<V>(mean + s.channel);
-  Pack<V> spread = load<V>(variance + s.channel);
-#pragma unroll
-  for (int i = 0; i < V; i++) r.inverse.at[i] = (float)(1.0 / sqrt((double)spread.at[i] + 1e-5));
-  return r;
-}
-
-// dx, and dx times the normalised y.
-template <int V> DEVI void add(Sums<V, true>& s, const Pack<V>& dx, const Pack<V>& y) {
-#pragma unroll
-  for (int i = 0; i < V; i++) {
-    s.sums[0][i] += (double)dx.at[i];
-    s.sums[1][i] += (double)(dx.at[i] * ((y.at[i] - s.mean.at[i]) * s.inverse.at[i]));
-  }
-}
-template <int V> DEVI void add(Sums<V, false>&, const Pack<V>&, const Pack<V>&) {}
 
 template <int V> DEVI void store_scaled(float* to, const Pack<V>& dx, const Pack<V>& scale, uint32_t scaled) {
   Pack<V> out;
@@ -220,11 +193,12 @@ DEVI double through_time(const Route& r, const Dynamics& d, const Surrogate& sur
     if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, WINDOW);
 #pragma unroll
     for (int j = 0; j < WINDOW; j++) step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
-    store<V>(checkpoint + k * plane, v);
+    store<V>(checkpoint + (uint64_t)k * plane, v);
   }
   Pack<V> dv = splat<V>(0.0f), threshold = dv, sum = dv;
   for (uint32_t k = windows; k-- > 0;) {
-    const uint32_t start = k * WINDOW, count = steps_in(k, d.steps);
+    const uint32_t start = k * WINDOW;
+    const int count = steps_from(start, d.steps);
     const float* frames = at.y + (uint64_t)start * r.channels;
     if (!HELD) load_frames<V>(u, frames, r.channels, count);
     load_gradient<V>(g, r, at, start, count);
@@ -341,7 +315,7 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
   }
   uint32_t ever = 0;  // bit i: neuron i fired
   for (uint32_t k = 0; k < windows; k++) {
-    const uint32_t count = steps_in(k, d.steps);
+    const int count = steps_from(k * WINDOW, d.steps);
     if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, count);
 #pragma unroll
     for (int j = 0; j < WINDOW; j++) {
@@ -355,7 +329,7 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
   Pack<V> sum = splat<V>(0.0f);
   const uint32_t wanted = HELD ? r.gradient_frames : frames;
   for (uint32_t start = 0; start < wanted; start += WINDOW) {
-    const uint32_t count = min(wanted - start, (uint32_t)WINDOW);
+    const int count = steps_from(start, wanted);
     load_gradient<V>(g, r, at, start, count);
     if (SUMS && !HELD) load_frames<V>(u, at.y + (uint64_t)start * r.channels, r.channels, count);
 #pragma unroll

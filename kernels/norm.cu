@@ -1,12 +1,9 @@
 // Batch normalisation: x = scale*y + shift per channel, scale = weight / sqrt(variance + 1e-5), shift = bias - mean*scale.
 // Floors in bytes a number: moments reads 4; apply reads and writes 4; backward reads 8, writes 4 with constant statistics,
 // and with the batch's reads 8 and writes 4 once more. The sums are f64: two or three f64 operations a number.
-#include "channels.cuh"
+#include "normsums.cuh"
 
-constexpr double EPSILON = 1e-5;
 constexpr int THREADS = 256;
-
-DEVI float inverse_deviation(float variance) { return (float)(1.0 / sqrt((double)variance + EPSILON)); }
 
 // Sums of y - pivot and of its square; the pivot is the first row, so that a mean far from 0 costs no digits.
 template <int V> DEVI void moments(const Tiling& t, const float* __restrict__ y, double* room, double* partial) {
@@ -33,7 +30,8 @@ KERNEL(norm_moments, 256, 3, Tiling t, const float* __restrict__ y, double* part
 }
 
 // A warp a channel. `pivot` is the first row of y.
-KERNEL(norm_moments_finish, 256, 1, const float* pivot, const double* partial, uint32_t blocks, uint32_t channels, uint32_t rows, float* mean, float* variance) {
+KERNEL(norm_moments_finish, 256, 1, const float* pivot, const double* partial, uint32_t blocks, uint32_t channels, uint32_t rows,
+       float* mean, float* variance) {
   uint32_t c = blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
   if (c >= channels) return;
   double sums[2];
@@ -44,7 +42,8 @@ KERNEL(norm_moments_finish, 256, 1, const float* pivot, const double* partial, u
   variance[c] = (float)(v < 0.0 ? 0.0 : v);  // rounding may leave a little less than 0; NaN stays NaN
 }
 
-KERNEL(norm_affine, 256, 1, const float* mean, const float* variance, const float* weight, const float* bias, float* scale, float* shift, uint32_t channels) {
+KERNEL(norm_affine, 256, 1, const float* mean, const float* variance, const float* weight, const float* bias, float* scale, float* shift,
+       uint32_t channels) {
   uint32_t c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   double s = (double)weight[c] * (1.0 / sqrt((double)variance[c] + EPSILON));
@@ -76,42 +75,34 @@ template <int V>
 DEVI void backward(const Tiling& t, const float* __restrict__ dx, const float* __restrict__ y, const float* mean, const float* variance,
                    const float* weight, float* __restrict__ dy, double* room, double* partial) {
   Seat s = seat<V>(t);
-  double sums[2][V] = {};
-  Pack<V> centre = splat<V>(0.0f), inverse = centre, scale = centre;
-  if (s.taken) {
-    centre = load<V>(mean + s.channel);
-    inverse = load<V>(variance + s.channel);
-    scale = load<V>(weight + s.channel);
+  Sums<V, true> sums = sums_of<V>(s, mean, variance);
+  Pack<V> scale = s.taken ? load<V>(weight + s.channel) : splat<V>(0.0f);
 #pragma unroll
-    for (int j = 0; j < V; j++) {
-      inverse.at[j] = inverse_deviation(inverse.at[j]);
-      scale.at[j] *= inverse.at[j];
-    }
-  }
+  for (int j = 0; j < V; j++) scale.at[j] *= sums.inverse.at[j];
 #pragma unroll 2
   for (uint32_t i = s.first; i < t.items; i += s.stride) {
     uint64_t at = (uint64_t)i * t.channels + s.channel;
     Pack<V> d = load<V>(dx + at), in = load<V>(y + at);
+    add(sums, d, in);
+    if (!dy) continue;
 #pragma unroll
-    for (int j = 0; j < V; j++) {
-      sums[0][j] += (double)d.at[j];
-      sums[1][j] += (double)(d.at[j] * ((in.at[j] - centre.at[j]) * inverse.at[j]));
-      d.at[j] *= scale.at[j];
-    }
-    if (dy) store<V>(dy + at, d);
+    for (int j = 0; j < V; j++) d.at[j] *= scale.at[j];
+    store<V>(dy + at, d);
   }
-  write_sums<V, 2>(t, s, sums, room, partial);
+  write_sums<V, 2>(t, s, sums.sums, room, partial);
 }
 
 // dy may be null: with the batch's statistics it waits for the sums.
-KERNEL(norm_backward, 256, 2, Tiling t, const float* __restrict__ dx, const float* __restrict__ y, const float* mean, const float* variance, const float* weight, float* __restrict__ dy, double* partial) {
+KERNEL(norm_backward, 256, 2, Tiling t, const float* __restrict__ dx, const float* __restrict__ y, const float* mean, const float* variance,
+       const float* weight, float* __restrict__ dy, double* partial) {
   __shared__ double room[2 * 4 * THREADS];
   if (lanes_of(t.channels) == 4) backward<4>(t, dx, y, mean, variance, weight, dy, room, partial);
   else backward<1>(t, dx, y, mean, variance, weight, dy, room, partial);
 }
 
 // A warp a channel: dbias and dweight, and for norm_project (scale, offset, slope), each [C], where `coefficients` is given.
-KERNEL(norm_backward_finish, 256, 1, const double* partial, uint32_t blocks, uint32_t channels, uint32_t rows, const float* variance, const float* weight, float* dbias, float* dweight, float* coefficients) {
+KERNEL(norm_backward_finish, 256, 1, const double* partial, uint32_t blocks, uint32_t channels, uint32_t rows, const float* variance,
+       const float* weight, float* dbias, float* dweight, float* coefficients) {
   uint32_t c = blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
   if (c >= channels) return;
   double sums[2];
@@ -148,7 +139,8 @@ KERNEL(norm_project, 256, 4, Tiling t, const float* dx, const float* y, const fl
 }
 
 // running <- (1 - momentum)*running + momentum*batch, the variance as `unbiased` times the batch's.
-KERNEL(norm_running, 256, 1, const float* mean, const float* variance, const float* batch_mean, const float* batch_variance, float momentum, float unbiased, float* new_mean, float* new_variance, uint32_t channels) {
+KERNEL(norm_running, 256, 1, const float* mean, const float* variance, const float* batch_mean, const float* batch_variance, float momentum,
+       float unbiased, float* new_mean, float* new_variance, uint32_t channels) {
   uint32_t c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   new_mean[c] = (1.0f - momentum) * mean[c] + momentum * 1.0f * batch_mean[c];

@@ -121,7 +121,7 @@ template <class Code> DEVI void global_codes(const Pool& g, float share, const C
 }
 
 // y [N,1,1,F,C], share = 1/(H*W).
-KERNEL(pool_global, 256, 4, Pool g, float share, const float* x, float* y) {
+KERNEL(pool_global, 256, 3, Pool g, float share, const float* x, float* y) {
   if (lanes_of(g.channels) == 4) global<4>(g, share, x, y);
   else global<1>(g, share, x, y);
 }

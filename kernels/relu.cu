@@ -1,5 +1,6 @@
 // The neuron at T = 0: z = max(0, scale*y + shift), and its gradient.
 // Floor: forward reads and writes 4 bytes a number; backward reads y and dz (a quarter of it under a pool), writes dx.
+#include "normsums.cuh"
 #include "route.cuh"
 #include "vec.cuh"
 
@@ -49,4 +50,35 @@ KERNEL(relu_backward, 256, 4, Route r, const float* y, const float* scale, const
   if (i >= count) return;
   if (lanes == 4) backward<4>(r, y, scale, shift, dz, dx, i, scaled);
   else backward<1>(r, y, scale, shift, dz, dx, i, scaled);
+}
+
+template <int V>
+DEVI void backward_norm(const Tiling& t, const Route& r, const float* y, const float* scale, const float* shift, const float* mean,
+                        const float* variance, const float* dz, float* dx, bool scaled, double* room, double* partial) {
+  Seat s = seat<V>(t);
+  Sums<V, true> sums = sums_of<V>(s, mean, variance);
+  Pack<V> a = s.taken ? load<V>(scale + s.channel) : splat<V>(1.0f), b = s.taken ? load<V>(shift + s.channel) : splat<V>(0.0f);
+  const float share = r.quarters ? 0.25f : 1.0f;
+  for (uint32_t row = s.first; row < t.items; row += s.stride) {
+    const uint64_t at = (uint64_t)row * t.channels + s.channel;
+    const int64_t above = gradient_pixel(r, row / r.frames);
+    Pack<V> in = load<V>(y + at);
+    Pack<V> g = above < 0 ? splat<V>(0.0f) : load<V>(dz + ((uint64_t)above * r.frames + row % r.frames) * t.channels + s.channel);
+#pragma unroll
+    for (int j = 0; j < V; j++) g.at[j] = in.at[j] * a.at[j] + b.at[j] > 0.0f ? g.at[j] * share : 0.0f;
+    add(sums, g, in);
+#pragma unroll
+    for (int j = 0; j < V; j++) g.at[j] = scaled ? g.at[j] * a.at[j] : g.at[j];
+    store<V>(dx + at, g);
+  }
+  write_sums<V, 2>(t, s, sums.sums, room, partial);
+}
+
+// ReLU and normalisation in one pass, items being pixels and frames: dx for norm_project to finish (batch statistics), or dy
+// where `scaled` (constant ones); `partial` for norm_backward_finish.
+KERNEL(relu_backward_norm, 256, 3, Tiling t, Route r, const float* y, const float* scale, const float* shift, const float* mean,
+       const float* variance, const float* dz, float* dx, double* partial, uint32_t scaled) {
+  __shared__ double room[2 * 4 * 256];
+  if (lanes_of(t.channels) == 4) backward_norm<4>(t, r, y, scale, shift, mean, variance, dz, dx, scaled, room, partial);
+  else backward_norm<1>(t, r, y, scale, shift, mean, variance, dz, dx, scaled, room, partial);
 }

@@ -5,6 +5,7 @@
 pub mod attack;
 pub mod autodiff;
 pub mod base;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod convert;

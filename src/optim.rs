@@ -3,7 +3,8 @@
 use crate::autodiff::Gradients;
 use crate::base::{Error, Result, suggest, usage};
 use crate::nn::{MIN_THRESHOLD, Model, Role};
-use crate::ops::sgd::{self, Rates};
+use crate::ops::sgd;
+pub use crate::ops::sgd::Rates;
 use crate::tensor::Tensor;
 use std::str::FromStr;
 
@@ -30,9 +31,14 @@ impl Sgd {
         &mut self.velocity
     }
 
+    /// The numbers of a step at this learning rate.
+    pub fn rates(&self, rate: f32) -> Rates {
+        Rates { rate, momentum: self.momentum, decay: self.decay }
+    }
+
     /// One step. A parameter without a gradient stays, decay included; thresholds are projected to ≥ 0.03.
     pub fn step(&mut self, model: &mut Model, gradients: &Gradients, rate: f32) -> Result<()> {
-        let rates = Rates { rate, momentum: self.momentum, decay: self.decay };
+        let rates = self.rates(rate);
         for ((param, gradient), velocity) in model.params_mut().into_iter().zip(&gradients.params).zip(&mut self.velocity) {
             let Some(gradient) = gradient else { continue };
             let value = param.weight.value_mut();

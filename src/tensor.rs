@@ -83,6 +83,21 @@ impl<T: Pod + Default> Array<T> {
         Arc::get_mut(&mut self.data).unwrap_or_else(|| panic!("overwriting {shape}, which is shared")).write(elements);
     }
 
+    /// Replace the elements where they are by those of `from`, of the same shape and device.
+    pub fn assign(&mut self, from: &Self) {
+        assert_eq!(self.shape.count(), from.shape.count(), "{} assigned to {}", from.shape, self.shape);
+        let count = self.data.len();
+        self.buffer_mut().copy_from(0, &from.data, 0, count);
+    }
+
+    /// A copy in memory of its own.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut copy = Self::unspecified(&self.device, self.shape);
+        copy.assign(self);
+        copy
+    }
+
     /// The memory, writable; copied first where another handle shares it.
     fn buffer_mut(&mut self) -> &mut Buffer<T> {
         if Arc::get_mut(&mut self.data).is_none() {

@@ -4,6 +4,7 @@ mod cli {
     mod house;
 
     mod bad;
+    mod bench;
     mod files;
     mod good;
     mod runs;

@@ -3,8 +3,7 @@
 
 mod support;
 
-use caltrop::device::{Address, Device, Gpu, KERNELS, OnGpu, catch, kernel};
-use caltrop::ops::launch::elementwise;
+use caltrop::device::{Address, Device, Gpu, Grid, KERNELS, OnGpu, catch, kernel};
 use caltrop::ops::relu;
 use caltrop::tensor::{Array, Tensor};
 use support::devices::{self, same_bits};
@@ -122,7 +121,7 @@ fn a_wrong_argument_is_named_before_the_launch() {
     let Some((device, gpu)) = gpu() else { return };
     let x = Tensor::zeros(&device, [4]);
     let launch = || {
-        gpu.run(&kernel::relu_forward, elementwise(4, 4))
+        gpu.run(&kernel::relu_forward, Grid::blocks(1, 256))
             .array(&x)
             .value(Address(0))
             .value(Address(0))
@@ -141,7 +140,7 @@ fn every_kernel_is_in_the_build() {
     let Some((_, gpu)) = gpu() else { return };
     // Refused for its arguments, so it was found.
     for entry in KERNELS {
-        let text = gpu.launcher().launch(entry, elementwise(4, 4), &[]).unwrap_err().to_string();
+        let text = gpu.launcher().launch(entry, Grid::blocks(1, 256), &[]).unwrap_err().to_string();
         assert_eq!(text, format!("gpu: {} was given 0 arguments, it has {}", entry.name(), entry.args));
     }
 }

@@ -45,8 +45,8 @@ const BUGS: &[(&str, u32, u32, Expect, Expect)] = &[
     ("bug_cp_async_without_barrier", 1, 64, Wrong, Report(", shared memory byte")),
     ("bug_cp_async_without_wait", 1, 64, Wrong, Report("cp.async still in flight")),
     ("bug_cp_async_misaligned", 1, 64, Report("not multiples of 16"), Report("not multiples of 16")),
-    ("bug_cp_async_beyond", 1, 64, Report("0 bytes beyond an allocation of 1024 bytes"), Report("0 bytes beyond an allocation of 1024 bytes")),
-    ("bug_global_beyond_by_one", 5, 64, Report("0 bytes beyond an allocation of 1024 bytes"), Report("0 bytes beyond an allocation of 1024 bytes")),
+    ("bug_cp_async_beyond", 1, 64, Report("0 bytes beyond an allocation of"), Report("0 bytes beyond an allocation of")),
+    ("bug_global_beyond_by_one", 5, 64, Report("0 bytes beyond an allocation of"), Report("0 bytes beyond an allocation of")),
     ("bug_global_before_by_one", 1, 64, Wrong, Report("4 bytes before an allocation of 1024 bytes")),
     ("bug_global_far_before", 1, 64, Report("before an allocation of 1024 bytes"), Report("before an allocation of 1024 bytes")),
     ("bug_null_pointer", 1, 64, Report("null pointer"), Report("null pointer")),
@@ -86,20 +86,8 @@ struct Emulator {
     free: unsafe extern "C" fn(*mut c_void, *mut c_void),
     launch: Launch,
 }
-type Launch = unsafe extern "C" fn(
-    *mut c_void,
-    *const c_char,
-    u32,
-    u32,
-    u32,
-    u32,
-    u32,
-    u32,
-    u32,
-    *const *const c_void,
-    *const u32,
-    c_int,
-) -> c_int;
+type Launch =
+    unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, u32, u32, u32, u32, u32, *const *const c_void, *const u32, c_int) -> c_int;
 
 impl Emulator {
     fn load(path: &Path) -> Emulator {
@@ -169,7 +157,8 @@ impl Handle<'_> {
         // SAFETY: `args` holds as many bytes as `sizes` says; a wrong launch is refused.
         unsafe {
             let (pointers, sizes) = (pointers.as_ptr(), sizes.as_ptr());
-            match (self.emulator.launch)(self.raw, name.as_ptr(), blocks, 1, 1, threads, 1, 1, shared, pointers, sizes, args.len() as c_int) {
+            match (self.emulator.launch)(self.raw, name.as_ptr(), blocks, 1, 1, threads, 1, 1, shared, pointers, sizes, args.len() as c_int)
+            {
                 0 => Ok(()),
                 _ => Err(CStr::from_ptr((self.emulator.error)(self.raw)).to_string_lossy().into_owned()),
             }
@@ -223,7 +212,8 @@ fn emulators() -> Option<&'static [(Flavour, Emulator); 2]> {
             return None;
         };
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("emulator")).expect("sources").map(|entry| entry.expect("entry").path()).collect();
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder.join("emulator")).expect("sources").map(|entry| entry.expect("entry").path()).collect();
         files.extend([folder.join("gpu.cuh"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator.rs")]);
         files.sort();
         let mut hasher = DefaultHasher::new();

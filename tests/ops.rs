@@ -10,6 +10,7 @@ mod support;
 mod ops {
     mod common;
 
+    mod augment;
     mod blend;
     mod conv;
     mod convex;

@@ -49,7 +49,7 @@ find "$work" -name '*.sass' -exec awk '
 ' {} + | sort -u >>"$work/facts"
 
 awk -v archs="$archs" '
-    function complain(name, arch, what) { printf "FAILED %s sm_%s: %s\n", name, arch, what; failures++ }
+    function complain(arch, what) { if (!(what in bad)) said[++complaints] = what; bad[what] = bad[what] " sm_" arch; failures++ }
     BEGIN { count = split(archs, list, " ") }
     NR == FNR {
         sub(/#.*/, "")
@@ -75,14 +75,16 @@ awk -v archs="$archs" '
             printf "%10d%s\n", most, rule ? wants[rule] : ""
             for (i = 1; i <= (only ? 1 : count); i++) {
                 arch = only ? "90a" : list[i]
-                if (!((name, arch) in regs)) { complain(name, arch, "not in the fatbin"); continue }
-                if (regs[name, arch] > most) complain(name, arch, regs[name, arch] " registers, the budget is " most)
-                if (stacks[name, arch] > room) complain(name, arch, stacks[name, arch] " bytes of stack (spills?), the budget is " room)
+                if (!((name, arch) in regs)) { complain(arch, "not in the fatbin"); continue }
+                if (regs[name, arch] > most) complain(arch, regs[name, arch] " registers, the budget is " most)
+                if (stacks[name, arch] > room) complain(arch, stacks[name, arch] " bytes of stack (spills?), the budget is " room)
                 wanted = split(rule ? wants[rule] : "", want, " ")
                 for (w = 1; w <= wanted; w++)
-                    if (index(has[name, arch], " " want[w]) == 0) complain(name, arch, "no " want[w] " among its instructions")
+                    if (index(has[name, arch], " " want[w]) == 0) complain(arch, "no " want[w] " among its instructions")
             }
-            if (!only && !(file[name] in ptx)) complain(name, "80", "no PTX in " file[name] ".fatbin for GPUs to come")
+            if (!only && !(file[name] in ptx)) complain("80", "no PTX for GPUs to come in " file[name] ".fatbin")
+            for (c = 1; c <= complaints; c++) printf "FAILED %s: %s, on%s\n", name, said[c], bad[said[c]]
+            complaints = 0; split("", bad)
         }
         for (r = 1; r <= rules; r++) if (!(r in used)) { printf "FAILED budget.txt: %s is not the first to fit any kernel\n", glob[r]; failures++ }
         if (failures) { printf "%d of the expectations in kernels/budget.txt failed\n", failures; exit 1 }

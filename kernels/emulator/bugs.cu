@@ -180,12 +180,12 @@ KERNEL(bug_global_far_before, 64, 1, float* p, int n) {
     p[t] = p[t - (t == 5 ? 16 * n : 0)];
 }
 KERNEL(bug_null_pointer, 64, 1, float* p, int n) {
-    const float* none = n > 0 ? nullptr : p;
+    const float* volatile none = nullptr; // volatile: else a compiler may conclude what it likes
     p[threadIdx.x] = none[threadIdx.x];
 }
 KERNEL(bug_misaligned_vector, 32, 1, float* p, int n) {
-    const float4 v = load4(p + threadIdx.x);
-    p[threadIdx.x] = v.x + v.w;
+    const float4* v = reinterpret_cast<const float4*>(p + threadIdx.x);
+    p[128 + threadIdx.x] = v->x + v->w;
 }
 KERNEL(bug_division_by_zero, 32, 1, float* p, int n) { p[threadIdx.x] = (float)(n / (n - 256)); }
 

@@ -92,7 +92,8 @@ DEVI unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a *
 DEVI unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
-DEVI float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+DEVI float emu_rsqrtf(float x) { return 1.0f / sqrtf(x); }
+#define rsqrtf emu_rsqrtf // newer C libraries have one of their own
 DEVI float __fdividef(float a, float b) { return a / b; }
 DEVI float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 DEVI float __fadd_rn(float a, float b) { return a + b; }

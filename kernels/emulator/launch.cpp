@@ -242,8 +242,8 @@ static std::string refuse(const Kernel& k, const uint3& grid, const uint3& block
     if (count != k.count) return name + ": wants " + std::to_string(k.count) + " arguments, got " + std::to_string(count);
     for (int i = 0; i < count; i++)
         if (sizes[i] != k.sizes[i])
-            return name + ": argument " + std::to_string(i + 1) + " (" + parameter(k.parameters, i) + ") wants " + std::to_string(k.sizes[i]) +
-                   " bytes, got " + std::to_string(sizes[i]);
+            return name + ": argument " + std::to_string(i + 1) + " (" + parameter(k.parameters, i) + ") wants " +
+                   std::to_string(k.sizes[i]) + " bytes, got " + std::to_string(sizes[i]);
     if (!threads || threads > (uint64_t)k.max_threads)
         return name + ": a block of " + std::to_string(threads) + " threads, its launch bounds allow 1 to " + std::to_string(k.max_threads);
     if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
@@ -274,7 +274,7 @@ static void next_serial(Emu& e) {
     if (!EMU_CHECKED) return;
     std::lock_guard<std::mutex> guard(e.memory);
     for (auto& [start, a] : e.allocations)
-        if (a.shadow) madvise(a.shadow, (a.end - a.start) * sizeof(GlobalByte), MADV_DONTNEED);
+        if (a.shadow) clear_shadow(a.shadow, a.end - a.start);
 }
 } // namespace emu
 

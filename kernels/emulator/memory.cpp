@@ -37,14 +37,10 @@ EMU_API void* emu_alloc(Emu* emu, size_t bytes) {
         munmap(map, mapped);
         return fail("allocation");
     }
-    emu::GlobalByte* shadow = nullptr;
-    if (EMU_CHECKED && bytes) {
-        void* cells = mmap(nullptr, bytes * sizeof(emu::GlobalByte), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (cells == MAP_FAILED) {
-            munmap(map, mapped);
-            return fail("shadow of an allocation");
-        }
-        shadow = (emu::GlobalByte*)cells;
+    emu::GlobalShadow* shadow = nullptr;
+    if (EMU_CHECKED && !(shadow = emu::new_shadow(bytes))) {
+        munmap(map, mapped);
+        return fail("shadow of an allocation");
     }
     std::memset(map + GUARD, 0xFF, body);
     uint8_t* start = map + GUARD + body - (bytes + 15) / 16 * 16;
@@ -55,7 +51,7 @@ EMU_API void* emu_alloc(Emu* emu, size_t bytes) {
 
 static void unmap(const emu::Allocation& a) {
     munmap(a.map, a.mapped);
-    if (a.shadow) munmap(a.shadow, (a.end - a.start) * sizeof(emu::GlobalByte));
+    if (a.shadow) emu::delete_shadow(a.shadow, a.end - a.start);
 }
 
 EMU_API void emu_free(Emu* emu, void* p) {
@@ -87,7 +83,8 @@ std::string explain(Emu& emu, const Fault& fault) {
         snprintf(text, sizeof text, "%s: address %p is %zu bytes before the end of an allocation of %zu bytes", verb, address,
                  (size_t)(previous->end - fault.address), bytes(previous));
     else if (previous && beyond <= before)
-        snprintf(text, sizeof text, "%s: address %p is %zu bytes beyond an allocation of %zu bytes", verb, address, beyond, bytes(previous));
+        snprintf(text, sizeof text, "%s: address %p is %zu bytes beyond an allocation of %zu bytes", verb, address, beyond,
+                 bytes(previous));
     else if (next)
         snprintf(text, sizeof text, "%s: address %p is %zu bytes before an allocation of %zu bytes", verb, address, before, bytes(next));
     else snprintf(text, sizeof text, "%s: address %p is in no allocation", verb, address);

@@ -100,8 +100,10 @@ void mark_landed(Block& b, Thread& t, size_t offset, size_t bytes) {
     }
 }
 
-// ---- global memory: a stamp is launch 12 bits | block 20 | thread 10 | barriers 12 | __syncwarps 8 | flags 2
-constexpr uint64_t SEVERAL_THREADS = 1, SEVERAL_BLOCKS = 2, FLAGS = 3;
+// ---- global memory. Aligned accesses of whole words are noted a word, others a byte; the pages of the bytes' cells stay
+// untouched where an array has words only. A stamp is
+// launch 12 bits | block 20 | thread 10 | barriers 12 | __syncwarps 8 | flags 2.
+constexpr uint64_t SEVERAL_THREADS = 1, SEVERAL_BLOCKS = 2;
 static uint64_t stamp(const Block& b, const Thread& t) {
     return (uint64_t)(b.launch->serial % SERIALS) << 52 | (b.number & 0xfffff) << 32 | (uint64_t)t.index << 22 |
            (uint64_t)((b.epoch - b.first_epoch) & 0xfff) << 10 | (uint64_t)(t.warp->epoch & 0xff) << 2;
@@ -128,6 +130,26 @@ static uint64_t merge_reader(uint64_t before, uint64_t now) {
     return now | (one ? before & SEVERAL_THREADS : SEVERAL_THREADS);
 }
 
+struct Seen {
+    const char* problem = nullptr;
+    uint64_t other = 0;
+};
+enum class Visit { Record, Look };
+
+// Relaxed: two blocks that touch a word within nanoseconds, on two OS threads, may miss each other; on one they never do.
+static void visit(GlobalCell& cell, Access access, uint64_t now, Visit visit, Seen& seen) {
+    const uint64_t write = __atomic_load_n(&cell.write, __ATOMIC_RELAXED), read = __atomic_load_n(&cell.read, __ATOMIC_RELAXED);
+    if (same_launch(write, now) && !ordered(write, now))
+        seen = {access == Access::Write ? "write-after-write race" : "read-after-write race", write};
+    if (access == Access::Write) {
+        if (!seen.problem && same_launch(read, now) && !ordered(read, now)) seen = {"write-after-read race", read};
+        if (visit == Visit::Record) __atomic_store_n(&cell.write, now, __ATOMIC_RELAXED);
+    } else if (visit == Visit::Record) {
+        const uint64_t merged = merge_reader(read, now);
+        if (merged != read) __atomic_store_n(&cell.read, merged, __ATOMIC_RELAXED);
+    }
+}
+
 static bool in_allocation(Block& b, uintptr_t address, size_t bytes) {
     if (address >= b.recent.start && address + bytes <= b.recent.end) return true;
     return b.launch->emu->find(address, bytes, b.recent);
@@ -141,43 +163,59 @@ void check_global(Block& b, Thread& t, uintptr_t address, size_t bytes, Access a
         return;
     }
     const uint64_t now = stamp(b, t);
-    GlobalByte* cell = b.recent.shadow + (address - b.recent.start);
-    for (size_t i = 0; i < bytes; i++, cell++) {
-        const char* problem = nullptr;
-        uint64_t other = 0;
-        // Exchanges, so that of two racing blocks on different OS threads the second sees the first.
-        if (access == Access::Write) {
-            const uint64_t write = __atomic_exchange_n(&cell->write, now, __ATOMIC_SEQ_CST);
-            const uint64_t read = __atomic_load_n(&cell->read, __ATOMIC_SEQ_CST);
-            if (same_launch(write, now) && !ordered(write, now)) problem = "write-after-write race", other = write;
-            else if (same_launch(read, now) && !ordered(read, now)) problem = "write-after-read race", other = read;
-        } else {
-            const uint64_t read = __atomic_load_n(&cell->read, __ATOMIC_RELAXED);
-            const uint64_t merged = merge_reader(read, now);
-            if (merged != read) __atomic_exchange_n(&cell->read, merged, __ATOMIC_SEQ_CST);
-            const uint64_t write = __atomic_load_n(&cell->write, __ATOMIC_SEQ_CST);
-            if (same_launch(write, now) && !ordered(write, now)) problem = "read-after-write race", other = write;
+    const Allocation& all = b.recent;
+    Seen seen;
+    const size_t start = address - all.start;
+    if ((start | bytes) % 4 == 0) {
+        const bool narrow = __atomic_load_n(&all.shadow->narrow, __ATOMIC_RELAXED) == b.launch->serial;
+        for (size_t i = start; i < start + bytes && !seen.problem; i += 4) {
+            visit(all.shadow->words[i / 4], access, now, Visit::Record, seen);
+            for (size_t j = i; narrow && j < i + 4; j++) visit(all.shadow->bytes[j], access, now, Visit::Look, seen);
         }
-        if (!problem) continue;
-        report(b, &t, "%s, global memory byte %zu of an allocation of %zu, other block number %u thread %u, at %s", problem,
-               (size_t)(address + i - b.recent.start), (size_t)(b.recent.end - b.recent.start), block_of(other), thread_of(other),
-               source(where).c_str());
-        return;
+    } else {
+        __atomic_store_n(&all.shadow->narrow, b.launch->serial, __ATOMIC_RELAXED);
+        for (size_t i = start; i < start + bytes && !seen.problem; i++) {
+            visit(all.shadow->bytes[i], access, now, Visit::Record, seen);
+            visit(all.shadow->words[i / 4], access, now, Visit::Look, seen);
+        }
     }
+    if (!seen.problem) return;
+    report(b, &t, "%s, global memory byte %zu of an allocation of %zu, other block number %u thread %u, at %s", seen.problem, start,
+           (size_t)(all.end - all.start), block_of(seen.other), thread_of(seen.other), source(where).c_str());
+}
+
+// ---- shadows of allocations
+constexpr size_t HEAD = 64;
+static size_t words_of(size_t bytes) { return (bytes + 3) / 4; }
+static size_t shadow_bytes(size_t bytes) { return HEAD + (words_of(bytes) + bytes) * sizeof(GlobalCell); }
+
+GlobalShadow* new_shadow(size_t bytes) {
+    void* map = mmap(nullptr, shadow_bytes(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) return nullptr;
+    auto shadow = (GlobalShadow*)map;
+    shadow->words = (GlobalCell*)((uint8_t*)map + HEAD);
+    shadow->bytes = shadow->words + words_of(bytes);
+    return shadow;
+}
+void delete_shadow(GlobalShadow* shadow, size_t bytes) { munmap(shadow, shadow_bytes(bytes)); }
+void clear_shadow(GlobalShadow* shadow, size_t bytes) {
+    madvise(shadow, shadow_bytes(bytes), MADV_DONTNEED);
+    shadow->words = (GlobalCell*)((uint8_t*)shadow + HEAD);
+    shadow->bytes = shadow->words + words_of(bytes);
 }
 
 // ---- the hooks
 #if EMU_CHECKED
-static std::atomic<bool> in_library_range_known{false};
+static std::atomic<bool> library_known{false};
 static uintptr_t library_start, library_end;
 void know_library(uintptr_t start, uintptr_t end) {
     library_start = start;
     library_end = end;
-    in_library_range_known = true;
+    library_known = true;
 }
 
 static void access(void* p, size_t bytes, Access kind, void* from) {
-    if (!in_library_range_known.load(std::memory_order_relaxed)) return; // still loading
+    if (!library_known.load(std::memory_order_relaxed)) return; // still loading
     Thread& t = me();
     Block& b = *t.in;
     const uintptr_t address = (uintptr_t)p;
@@ -189,8 +227,8 @@ static void access(void* p, size_t bytes, Access kind, void* from) {
     if (offset < b.shared_bytes) {
         const uintptr_t dynamic = address - (uintptr_t)dyn_smem;
         if (dynamic < DYNAMIC_LIMIT && dynamic + bytes > b.dynamic)
-            return report(b, &t, "%s of %zu bytes past dynamic shared memory (offset %zu of %zu), at %s", kind == Access::Write ? "write" : "read",
-                          bytes, (size_t)dynamic, b.dynamic, source(where).c_str());
+            return report(b, &t, "%s of %zu bytes past dynamic shared memory (offset %zu of %zu), at %s",
+                          kind == Access::Write ? "write" : "read", bytes, (size_t)dynamic, b.dynamic, source(where).c_str());
         return check_shared(b, t, offset, bytes, kind, where);
     }
     if (address >= library_start && address < library_end) return; // constants
@@ -203,7 +241,7 @@ void know_library(uintptr_t, uintptr_t) {}
 // ---- what -fsanitize=alignment,bounds,... adds: mistakes that GPU and CPU would answer differently
 #if EMU_CHECKED
 static void undefined(const char* what, void* from) {
-    if (!in_library_range_known.load(std::memory_order_relaxed) || enough(*me().in)) return;
+    if (!library_known.load(std::memory_order_relaxed) || enough(*me().in)) return;
     report(*me().in, &me(), "%s, at %s", what, source({from, 0}).c_str());
 }
 #endif

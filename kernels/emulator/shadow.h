@@ -11,10 +11,17 @@ struct Where {
     int line;
 };
 
-// What is known of a byte of global memory: stamps of its last writer and last reader (see shadow.cpp).
-struct GlobalByte {
+// What is known of a word or a byte of global memory: stamps of its last writer and last reader (see shadow.cpp).
+struct GlobalCell {
     uint64_t write, read;
 };
+struct GlobalShadow {
+    GlobalCell *words, *bytes;
+    uint32_t narrow; // the last launch that accessed less than words
+};
+GlobalShadow* new_shadow(size_t bytes); // null: no memory
+void delete_shadow(GlobalShadow* shadow, size_t bytes);
+void clear_shadow(GlobalShadow* shadow, size_t bytes);
 constexpr uint32_t SERIALS = 4096; // launches that a stamp tells apart; then the shadow is cleared
 
 void check_shared(Block& b, Thread& t, size_t offset, size_t bytes, Access access, Where where);

@@ -85,7 +85,7 @@ struct Allocation {
     uintptr_t start, end;
     uint8_t* map;
     size_t mapped;
-    struct GlobalByte* shadow; // one a byte, checked build only
+    struct GlobalShadow* shadow; // checked build only
 };
 struct Fault {
     uintptr_t address;

@@ -125,8 +125,8 @@ static void check_agreement(Block& b, Thread& t) {
     for (uint32_t m = t.mask; m; m &= m - 1) {
         const Thread& o = t.warp->threads[__builtin_ctz(m)];
         if (__builtin_expect(o.op == t.op && o.mask == t.mask && o.line == t.line, 1)) continue;
-        report(b, &t, "warp divergence: lane %u at %s line %d (mask %08x), lane %u at %s line %d (mask %08x)", t.lane, name_of(t.op), t.line,
-               t.mask, o.lane, name_of(o.op), o.line, o.mask);
+        report(b, &t, "warp divergence: lane %u at %s line %d (mask %08x), lane %u at %s line %d (mask %08x)", t.lane, name_of(t.op),
+               t.line, t.mask, o.lane, name_of(o.op), o.line, o.mask);
         die(b, t);
     }
 }
@@ -209,8 +209,8 @@ void copy_async(void* to, const void* from, int bytes, bool inside, int line) {
         report(b, &t, "cp.async line %d: %p <- %p, not multiples of %d", line, to, from, bytes);
     const uintptr_t dynamic = (uintptr_t)to - (uintptr_t)dyn_smem;
     if (offset + bytes > b.shared_bytes || (dynamic < DYNAMIC_LIMIT && dynamic + bytes > b.dynamic)) {
-        report(b, &t, "cp.async line %d: the destination lies outside shared memory (offset %zd of %zu dynamic bytes)", line, (ssize_t)dynamic,
-               b.dynamic);
+        report(b, &t, "cp.async line %d: the destination lies outside shared memory (offset %zd of %zu dynamic bytes)", line,
+               (ssize_t)dynamic, b.dynamic);
         die(b, t);
     }
     if (EMU_CHECKED) {

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use super::bench::Bench;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -90,6 +91,11 @@ pub enum Command {
     /// Write a checkpoint's state dict with PyTorch's names and layouts
     #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
     Export(Export),
+    /// Measure how fast this machine computes
+    #[command(
+        after_help = "Example:\n  caltrop bench kernels --ops conv,lif --steps 0,8 --batch 16\n  caltrop bench network --arch vgg11 --mode train --batch 16"
+    )]
+    Bench(Bench),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,

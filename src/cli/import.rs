@@ -10,8 +10,8 @@ use crate::nn::Spec;
 use crate::ops::lif::Reset;
 
 /// CIFAR-10's normalisation, the default.
-const MEAN: [f32; 3] = [0.4914, 0.4822, 0.4465];
-const STD: [f32; 3] = [0.2023, 0.1994, 0.2010];
+pub const MEAN: [f32; 3] = [0.4914, 0.4822, 0.4465];
+pub const STD: [f32; 3] = [0.2023, 0.1994, 0.2010];
 
 /// A checkpoint of a PyTorch state dict.
 pub fn import(args: &Import, common: &Common) -> Result<()> {
@@ -54,7 +54,7 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
 }
 
 /// `3x32x32`.
-fn size(text: &str) -> Result<[usize; 3]> {
+pub fn size(text: &str) -> Result<[usize; 3]> {
     let parts: Vec<usize> = text.split('x').filter_map(|part| part.trim().parse().ok()).collect();
     match parts[..] {
         [c, h, w] if text.split('x').count() == 3 => Ok([c, h, w]),

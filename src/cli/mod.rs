@@ -1,6 +1,7 @@
 //! Floor 10: typed words → a checked plan → `drive`.
 
 mod args;
+mod bench;
 mod commands;
 mod evaluate;
 mod import;
@@ -86,6 +87,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Predict(args) => predict::predict(&args, &common).map_err(afresh),
         Command::Import(args) => import::import(&args, &common),
         Command::Export(args) => import::export(&args, &common),
+        Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }

@@ -10,7 +10,9 @@ mod gpu;
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
 pub use fault::{catch, raise};
-pub use gpu::{Address, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel};
+pub use gpu::{
+    Address, Argument, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel,
+};
 
 use crate::base::{Result, suggest, usage};
 use std::fmt;
@@ -116,6 +118,19 @@ impl Device {
             Device::Cpu(cpu) => cpu.map(count, task),
             Device::Gpu(_) => (0..count).map(task).collect(),
         }
+    }
+
+    /// Note what `work` launches, for replays: [`Gpu::record`]. None where nothing can be noted (the CPU), `work` not run.
+    pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Option<Result<(R, Recording)>> {
+        match self {
+            Device::Cpu(_) => None,
+            Device::Gpu(gpu) => Some(gpu.record(work)),
+        }
+    }
+
+    /// Whether [`Device::record`] can.
+    pub fn records(&self) -> bool {
+        matches!(self, Device::Gpu(_))
     }
 
     /// The number of host threads that work for this device.

@@ -31,7 +31,7 @@ struct Entry {
 impl Ledger {
     /// Keep what the next step, of `images` images, found.
     pub fn enter(&mut self, images: usize, outcome: Outcome) {
-        let Outcome { loss, clean, adversarial, .. } = outcome;
+        let Outcome { loss, clean, adversarial } = outcome;
         self.waiting.push(Entry { images, loss: loss.reshaped([1]), clean, adversarial });
     }
 
@@ -103,7 +103,6 @@ fn added(total: Option<usize>, hits: Vec<Array<u32>>) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autodiff::Gradients;
     use crate::device::Device;
     use crate::nn::Spec;
     use crate::ops::lif::Reset;
@@ -127,7 +126,7 @@ mod tests {
 
     fn outcome(device: &Device, loss: f32, hits: &[u32]) -> Outcome {
         let clean = Some(Array::from_slice(device, [hits.len()], hits));
-        Outcome { loss: Tensor::full(device, [], loss), clean, adversarial: None, gradients: Gradients { params: Vec::new(), input: None } }
+        Outcome { loss: Tensor::full(device, [], loss), clean, adversarial: None }
     }
 
     #[test]

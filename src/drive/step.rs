@@ -4,8 +4,8 @@ use super::recipe::{Defense, Stage};
 use super::seen::Seen;
 use crate::attack::{Noise, Objective, Targets, Victim, Walk, pgd, rfgsm};
 use crate::autodiff::{Credit, Fire, Gradients, Lens, Pass, Surrogate, Trace, Want};
-use crate::base::Result;
 use crate::base::rng::{Philox, Purpose};
+use crate::base::{Result, fail};
 use crate::loss;
 use crate::nn::Model;
 use crate::ops::{loss::hits, pixel};
@@ -19,8 +19,6 @@ pub struct Outcome {
     pub clean: Option<Array<u32>>,
     /// `[N]`, 1 for each adversarial image classified right (None: none were made).
     pub adversarial: Option<Array<u32>>,
-    /// Of the parameters.
-    pub gradients: Gradients,
 }
 
 /// Where a step stands in its run: what its draws are keyed by.
@@ -38,26 +36,46 @@ pub struct Place {
 
 impl Place {
     /// Dropout's draws for the `forward`-th train-mode forward of this step.
-    fn dropout(&self, forward: u64) -> Philox {
+    pub(super) fn dropout(&self, forward: u64) -> Philox {
         Philox::stream(self.seed, Purpose::Dropout, &[self.stage, self.epoch, self.step, forward])
     }
 
-    /// The inner attack's noise: images differ by their id.
+    /// The draws of the inner attack: images differ by their id.
     fn noise(&self) -> Noise {
         Noise::new(self.seed, 1 << 48 | self.stage << 40 | self.epoch)
     }
 }
 
-/// Forward, attack and gradients of one batch. The model's running statistics move; its parameters do not.
-pub fn step(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Outcome> {
-    match stage.defense {
-        Defense::Natural => alone(model, targets.images, targets, place).map(|(outcome, hits)| Outcome { clean: Some(hits), ..outcome }),
-        Defense::At => {
-            let adversarial = inner(model, stage, targets, place)?;
-            let (outcome, hits) = alone(model, &adversarial, targets, place)?;
-            Ok(Outcome { adversarial: Some(hits), ..outcome })
+/// The law of the inner attack's start, None without an attack.
+fn law(stage: &Stage, fire: Fire) -> Option<pixel::Noise> {
+    match (stage.defense, fire) {
+        (Defense::Natural, _) => None,
+        (Defense::At, _) => Some(pixel::Noise::Uniform((stage.eps / 255.0) as f32)),
+        (Defense::Trades, Fire::Spike { .. }) => Some(pixel::Noise::Sign),
+        (Defense::Trades | Defense::Mart, _) => Some(pixel::Noise::Normal(0.001)),
+    }
+}
+
+/// Where the inner attack of a step starts: its noise `[N,H,W,C]`, drawn before the step. None without an attack.
+pub fn start(model: &Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Option<Tensor>> {
+    law(stage, model.spec().fire()).map(|law| place.noise().draw(targets, law)).transpose()
+}
+
+/// Forward, attack and gradients of one batch; `start` is the attack's noise. The model's running statistics move; its
+/// parameters do not. Nothing is read from the device nor sent there.
+pub fn step(model: &mut Model, stage: &Stage, targets: &Targets, start: Option<&Tensor>, place: Place) -> Result<(Outcome, Gradients)> {
+    match (stage.defense, start) {
+        (Defense::Natural, _) => {
+            let (outcome, gradients, hits) = alone(model, targets.images, targets, place)?;
+            Ok((Outcome { clean: Some(hits), ..outcome }, gradients))
         }
-        Defense::Trades | Defense::Mart => together(model, stage, targets, place),
+        (_, None) => Err(fail!("training: no noise was drawn for the inner attack")),
+        (Defense::At, Some(start)) => {
+            let adversarial = inner(model, stage, targets, start)?;
+            let (outcome, gradients, hits) = alone(model, &adversarial, targets, place)?;
+            Ok((Outcome { adversarial: Some(hits), ..outcome }, gradients))
+        }
+        (Defense::Trades | Defense::Mart, Some(start)) => together(model, stage, targets, start, place),
     }
 }
 
@@ -73,18 +91,18 @@ fn train_forward(model: &mut Model, images: &Tensor, dropout: Philox) -> Result<
 }
 
 /// Cross-entropy on one kind of image, and its hits.
-fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) -> Result<(Outcome, Array<u32>)> {
+fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) -> Result<(Outcome, Gradients, Array<u32>)> {
     let (logits, trace) = train_forward(model, images, place.dropout(0))?;
     let loss::Single { value, dlogits } = loss::cross_entropy(&logits, targets.labels)?;
     let gradients = model.backward_consuming(trace, &dlogits, credit(), Want::Params)?;
-    Ok((Outcome { loss: value, clean: None, adversarial: None, gradients }, hits(&logits, targets.labels)?))
+    Ok((Outcome { loss: value, clean: None, adversarial: None }, gradients, hits(&logits, targets.labels)?))
 }
 
 /// Losses of clean and adversarial logits: the clean forward comes first and moves the running statistics, the
 /// attack reads them, the adversarial forward follows; gradients flow into both.
-fn together(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Outcome> {
+fn together(model: &mut Model, stage: &Stage, targets: &Targets, start: &Tensor, place: Place) -> Result<(Outcome, Gradients)> {
     let (clean, clean_trace) = train_forward(model, targets.images, place.dropout(0))?;
-    let adversarial = inner(model, stage, targets, place)?;
+    let adversarial = inner(model, stage, targets, start)?;
     let (adv, adv_trace) = train_forward(model, &adversarial, place.dropout(1))?;
     let loss::Paired { value, dadv, dclean } = match stage.defense {
         Defense::Mart => loss::mart(&adv, &clean, targets.labels, stage.lambda)?,
@@ -93,21 +111,19 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, place: Place) -
     let mut gradients = model.backward_consuming(adv_trace, &dadv, credit(), Want::Params)?;
     gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?)?;
     let (clean, adversarial) = (Some(hits(&clean, targets.labels)?), Some(hits(&adv, targets.labels)?));
-    Ok(Outcome { loss: value, clean, adversarial, gradients })
+    Ok((Outcome { loss: value, clean, adversarial }, gradients))
 }
 
-/// The inner attack, on the model in eval mode.
-fn inner(model: &Model, stage: &Stage, targets: &Targets, place: Place) -> Result<Tensor> {
+/// The inner attack from `start`, on the model in eval mode.
+fn inner(model: &Model, stage: &Stage, targets: &Targets, start: &Tensor) -> Result<Tensor> {
     let (victim, lens) = (Seen { model }, Lens::default());
     let (eps, alpha) = ((stage.eps / 255.0) as f32, (stage.alpha / 255.0) as f32);
     let walk = Walk { eps, alpha, iterations: stage.attack_steps };
-    let noise = |law| place.noise().draw(targets, law);
     let entropy = || Objective::CrossEntropy(targets.labels.clone());
     let divergence = || Ok(Objective::Divergence(victim.logits(targets.images, lens)?));
     match (stage.defense, model.spec().fire()) {
-        (Defense::Trades, Fire::Spike { .. }) => rfgsm(&victim, targets, lens, &divergence()?, eps, alpha, &noise(pixel::Noise::Sign)?),
-        (Defense::Trades, Fire::Relu) => pgd(&victim, targets, lens, &divergence()?, walk, &noise(pixel::Noise::Normal(0.001))?),
-        (Defense::Mart, _) => pgd(&victim, targets, lens, &entropy(), walk, &noise(pixel::Noise::Normal(0.001))?),
-        _ => pgd(&victim, targets, lens, &entropy(), walk, &noise(pixel::Noise::Uniform(eps))?),
+        (Defense::Trades, Fire::Spike { .. }) => rfgsm(&victim, targets, lens, &divergence()?, eps, alpha, start),
+        (Defense::Trades, Fire::Relu) => pgd(&victim, targets, lens, &divergence()?, walk, start),
+        _ => pgd(&victim, targets, lens, &entropy(), walk, start),
     }
 }

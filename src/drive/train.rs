@@ -3,7 +3,8 @@
 use super::folder::{RunFolder, Track, broken};
 use super::ledger::Ledger;
 use super::recipe::Stage;
-use super::step::{Place, step};
+use super::replay::Stepper;
+use super::step::Place;
 use super::watch::{self, Watch};
 use crate::attack::Targets;
 use crate::base::{Error, Kind, Result, fail};
@@ -54,6 +55,7 @@ pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
 pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Model> {
     let (stage, phase) = (job.stage, job.track.key(if job.name == "ann" { "ann-train" } else { "snn-finetune" }));
     let mut optimizer = Sgd::new(&model, stage.momentum, stage.weight_decay);
+    let mut stepper = Stepper::default();
     let mut first = 0;
     if let Some((last, meta)) = folder.load(job.track, LAST, model.device())?
         && (last.spec().steps > 0) == (job.name == "snn")
@@ -70,7 +72,7 @@ pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Mode
             _ if kept.exists() => fail!("{phase}: {error}; the last good network is {}", kept.display()),
             _ => error.within(&phase),
         };
-        let record = train_epoch(&mut model, &mut optimizer, job, epoch).map_err(failed)?;
+        let record = train_epoch(&mut model, &mut optimizer, &mut stepper, job, epoch).map_err(failed)?;
         if let Some(name) = broken(&model) {
             return Err(failed(fail!("training turned NaN: {name} is not finite after the last step of epoch {}; lower lr", epoch + 1)));
         }
@@ -114,7 +116,7 @@ fn interrupted(job: &Job, epoch: usize) -> Error {
 }
 
 /// One epoch, and what is to be recorded of it.
-fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) -> Result<Epoch> {
+fn train_epoch(model: &mut Model, optimizer: &mut Sgd, stepper: &mut Stepper, job: &Job, epoch: usize) -> Result<Epoch> {
     let stage = job.stage;
     let seed = job.meta.seed;
     let plan = Plan {
@@ -143,8 +145,7 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, job: &Job, epoch: usize) 
         let (pixels, labels) = upload(model, &batch);
         let targets = Targets { images: &pixels, labels: &labels, ids: &batch.ids };
         let place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: index as u64 };
-        let outcome = step(model, stage, &targets, place)?;
-        optimizer.step(model, &outcome.gradients, rate as f32)?;
+        let outcome = stepper.step(model, optimizer, stage, &targets, place, rate as f32)?;
         ledger.enter(batch.len(), outcome);
         job.watch.advance(batch.len() as u64);
         if ledger.is_due() {

@@ -17,7 +17,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// The draws of this layer in a pass whose draws are `pass`.
-    fn stream(&self, pass: Philox) -> Philox {
+    pub fn stream(&self, pass: Philox) -> Philox {
         pass.fork(Purpose::Dropout, self.index)
     }
 

@@ -1,7 +1,7 @@
 //! A network: pixels in, logits out, and the way back.
 
 use super::neuron::through_pool;
-use super::{Layer, Param, Role};
+use super::{Layer, Neuron, Norm, Param, Role};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
@@ -221,6 +221,25 @@ impl Model {
                 neuron.absorb(saved);
             }
         }
+    }
+
+    /// Batches that all running statistics together have seen.
+    pub fn batches(&self) -> u64 {
+        self.norms().map(|norm| norm.batches).sum()
+    }
+
+    /// Count batches that the running statistics have taken over without [`Model::absorb`]: `all` of them together.
+    pub fn count_batches(&mut self, all: u64) {
+        let each = all / (self.norms().count() as u64).max(1);
+        for layer in &mut self.layers {
+            if let Layer::Neuron(Neuron { norm: Some(norm), .. }) = layer {
+                norm.batches += each;
+            }
+        }
+    }
+
+    fn norms(&self) -> impl Iterator<Item = &Norm> {
+        self.layers.iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None })
     }
 
     /// How active every layer of neurons was in `trace`.

@@ -4,8 +4,8 @@ use super::Param;
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::{self, Down, Dynamics, Reset, Spread, Upstream};
-use crate::ops::norm::{self, Affine, Moments, Moving};
-use crate::ops::{frames, pool, relu};
+use crate::ops::norm::{self, Affine, Moments, Moving, Normalised};
+use crate::ops::{pool, relu};
 use crate::tensor::{Data, Tensor};
 
 /// Batch normalisation's parameters and running statistics.
@@ -83,21 +83,32 @@ impl Neuron {
         let short = constant && !want.params();
         let down = if short { Down::Scaled } else { Down::Current };
         let upstream = Upstream { gradient: &dz.tensor, spread: dz.spread };
-        let dx = match pass.fire {
-            Fire::Relu => relu::backward(y, affine, upstream, down)?,
-            Fire::Spike { steps } => {
-                let lif::Gradients { dx, dv_th } =
-                    lif::backward(y, affine, self.v_th.value(), self.dynamics(steps), upstream, credit, down)?;
-                if want.params() && matches!(credit, Credit::Bptt(_)) {
-                    gradients.params[self.v_th.slot] = Some(dv_th);
-                }
-                dx
+        let v_th = self.v_th.value();
+        let mut learn = |dv_th| {
+            if want.params() && matches!(credit, Credit::Bptt(_)) {
+                gradients.params[self.v_th.slot] = Some(dv_th);
             }
         };
-        let (Some(norm), Some(moments), false) = (&self.norm, moments, short) else { return Ok(Grad::plain(dx)) };
-        let dx = if dx.shape()[3] == y.shape()[3] { dx } else { frames::repeat(&dx, y.shape()[3], 1.0) };
+        let (Some(norm), Some(moments), Some(affine), false) = (&self.norm, moments, affine, short) else {
+            return Ok(Grad::plain(match pass.fire {
+                Fire::Relu => relu::backward(y, affine, upstream, down)?,
+                Fire::Spike { steps } => {
+                    let lif::Gradients { dx, dv_th } = lif::backward(y, affine, v_th, self.dynamics(steps), upstream, credit, down)?;
+                    learn(dv_th);
+                    dx
+                }
+            }));
+        };
         let moving = if constant { Moving::Constant } else { Moving::Batch };
-        let norm::Gradients { dy, dweight, dbias } = norm::backward(&dx, y, moments, norm.weight.value(), moving)?;
+        let normalised = Normalised { affine, moments, weight: norm.weight.value(), moving };
+        let norm::Gradients { dy, dweight, dbias } = match pass.fire {
+            Fire::Relu => relu::backward_norm(y, normalised, upstream)?,
+            Fire::Spike { steps } => {
+                let back = lif::backward_norm(y, normalised, v_th, self.dynamics(steps), upstream, credit)?;
+                learn(back.dv_th);
+                back.norm
+            }
+        };
         if want.params() {
             gradients.params[norm.weight.slot] = Some(dweight);
             gradients.params[norm.bias.slot] = Some(dbias);
@@ -111,7 +122,9 @@ impl Neuron {
             let stored = y.shape().count() / y.shape()[4];
             let repeats = if let Frames::Held(steps) = frames { *steps } else { 1 };
             let (mean, variance) = norm::running(&norm.running.mean, &norm.running.variance, batch, stored, repeats);
-            norm.running = Moments { mean, variance };
+            // In place: what a GPU has recorded finds them there.
+            norm.running.mean.assign(&mean);
+            norm.running.variance.assign(&variance);
             norm.batches += 1;
         }
     }

@@ -18,6 +18,7 @@ fn words_that_are_no_command_are_refused_in_one_line() {
         ("devices --threads 18446744073709551615", &["18446744073709551615", "at most 1024"]),
         ("devices --threads two", &["--threads", "two"]),
         ("devices --device gpu", &["--device gpu", "did you mean \"cpu\"?"]),
+        ("devices --device cuda:one", &["--device cuda:one", "no device index"]),
         ("devices --precision f16", &["f16", "bf16"]),
         ("eval snn --attack none --precision bf16", &["bf16"]),
         ("recipes fashion-mnist-7", &["did you mean \"fashion-mnist-7k\"?"]),
@@ -25,6 +26,9 @@ fn words_that_are_no_command_are_refused_in_one_line() {
         ("export snn --format onnx --out new", &["--format onnx", "torch"]),
     ] {
         house.refused(2, line, words);
+    }
+    if caltrop::device::Gpu::cuda(0).is_err() {
+        house.refused(1, "eval snn --attack none --device cuda", &["--device cuda: "]);
     }
 }
 

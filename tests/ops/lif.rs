@@ -3,11 +3,13 @@
 use super::common::*;
 use super::conv::{inward, outward};
 use caltrop::base::Shape;
+use caltrop::ops::frames;
 use caltrop::ops::lif::{self, Credit, Down, Dynamics, Reset, Spread, Surrogate, SurrogateKind, Upstream};
+use caltrop::ops::norm::{self, Moments, Moving, Normalised};
 use naive::{Fire, Fired, Neuron};
 
 /// [N, H, W, C]: odd images for the pools, channels around the lanes of a vector, more pixels than a strip.
-const SHAPES: [[usize; 4]; 7] = [[1, 1, 1, 1], [2, 3, 5, 17], [1, 5, 4, 33], [3, 2, 2, 31], [1, 9, 7, 7], [2, 9, 9, 5], [7, 1, 1, 16]];
+const SHAPES: [[usize; 4]; 7] = [[1, 1, 1, 1], [2, 3, 5, 17], [1, 5, 4, 33], [2, 5, 3, 36], [1, 9, 7, 7], [2, 9, 9, 5], [7, 1, 1, 16]];
 const STEPS: [usize; 5] = [1, 4, 8, 9, 16];
 const V_TH: f32 = 0.7;
 
@@ -273,25 +275,135 @@ fn backward_through_time_is_the_oracle_s_for_every_surrogate() {
             turn += 1;
         }
     }
-    everywhere(&uses, |device, (ready, (kind, oracle, gamma), way)| {
-        let case = &ready.case;
-        let what = format!("{} {kind:?} γ {gamma}, {}, on {}", case.name(), way.name(), device.describe());
+    everywhere(&uses, |device, (ready, surrogate, way)| backward_agrees(device, ready, *surrogate, way));
+}
+
+/// Backward through time on `device` and the oracle's.
+#[track_caller]
+fn backward_agrees(device: &Device, ready: &Ready, (kind, oracle, gamma): (SurrogateKind, naive::Surrogate, f32), way: &Way) {
+    let case = &ready.case;
+    let what = format!("{} {kind:?} γ {gamma}, {}, on {}", case.name(), way.name(), device.describe());
+    let (y, affine, v_th) = operands(device, ready);
+    let (shape, dy, full) = way.upstream(case);
+    let gradient = tensor(device, shape, &dy);
+    let upstream = Upstream { gradient: &gradient, spread: way.spread };
+    let credit = Credit::Bptt(Surrogate::new(kind, gamma).unwrap());
+    devices::poison(device);
+    let found = lif::backward(&y, affine.as_ref(), &v_th, case.dynamics, upstream, credit, way.down).unwrap();
+    let [_, steps, c] = case.extents();
+    let (dx, dv_th) = naive::neuron_backward(&ready.fired, &full, case.extents(), case.neuron(), oracle, f64::from(gamma));
+    let lost = lost(ready, &full, (&dx, oracle, f64::from(gamma)));
+    let want = scaled(if case.held { summed(&dx, steps, c) } else { dx.clone() }, ready, way.down);
+    assert_eq!(found.dx.shape(), Shape::from(case.with_frames(case.frames())), "{what}");
+    let loss = scaled(if case.held { summed(&lost.dx, steps, c) } else { lost.dx }, ready, way.down);
+    within(&what, &found.dx.to_vec(), &want, |i| loss[i] + U * want[i].abs());
+    assert_eq!(found.dv_th.shape(), Shape::from([]), "{what}");
+    within(&format!("{what}: dv_th"), &found.dv_th.to_vec(), &[dv_th], |_| U * dv_th.abs() + lost.dv_th);
+}
+
+#[test]
+fn many_steps_are_the_oracle_s() {
+    let case = |shape, steps, reset, held| Case { shape, dynamics: Dynamics { steps, leak: 0.95, reset }, held, affine: true }.ready();
+    let table = [
+        (case([1, 3, 2, 5], 100, Reset::Hard, false), SURROGATES[0], 0),
+        (case([1, 2, 2, 8], 41, Reset::Soft, false), SURROGATES[9], 2),
+        (case([1, 1, 1, 4], 1024, Reset::Hard, true), SURROGATES[16], 1),
+        (case([1, 1, 1, 3], 1030, Reset::Hard, false), SURROGATES[13], 5),
+    ];
+    everywhere(&table, |device, (ready, surrogate, way)| {
         let (y, affine, v_th) = operands(device, ready);
-        let (shape, dy, full) = way.upstream(case);
-        let gradient = tensor(device, shape, &dy);
+        let spikes = lif::forward(&y, affine.as_ref(), &v_th, ready.case.dynamics).unwrap();
+        assert_eq!(decoded(&spikes), ready.fired.s, "{} on {}", ready.case.name(), device.describe());
+        backward_agrees(device, ready, *surrogate, &Way::nth(*way, ready.case.dynamics.steps));
+    });
+}
+
+/// Currents anywhere, near thresholds too: every device rounds alike, so spikes and (but for the exponential) gradients
+/// have the same bits.
+#[test]
+fn every_device_gives_the_same_bits() {
+    let (shape, steps) = ([3, 5, 4, 20], 19);
+    let [n, h, w, c] = shape;
+    let (y, dz) = (between("bits", n * h * w * steps * c, -0.5, 1.5), random("dz", n * h * w * steps * c));
+    let first = devices::first();
+    for (reset, leak, held) in [(Reset::Hard, 0.9, false), (Reset::Soft, 1.0, false), (Reset::Hard, 1.0, true), (Reset::Soft, 0.7, true)] {
+        let dynamics = Dynamics { steps, leak, reset };
+        let run = |device: &Device| {
+            let frames = if held { 1 } else { steps };
+            let on = tensor(device, [n, h, w, frames, c], &y[..n * h * w * frames * c]);
+            let gradient = tensor(device, [n, h, w, steps, c], &dz);
+            let (_, _, map) = super::common::affine(device, c);
+            let v_th = Tensor::full(device, [], V_TH);
+            let Data::Spikes { codes, .. } = lif::forward(&on, Some(&map), &v_th, dynamics).unwrap() else { panic!("spikes are codes") };
+            let credits =
+                [SurrogateKind::Pcw, SurrogateKind::Rect, SurrogateKind::Ste].map(|kind| Credit::Bptt(Surrogate { kind, gamma: 0.8 }));
+            let dx = credits.into_iter().chain([Credit::Rate]).flat_map(|credit| {
+                let upstream = Upstream { gradient: &gradient, spread: Spread::Plain };
+                lif::backward(&on, Some(&map), &v_th, dynamics, upstream, credit, Down::Scaled).unwrap().dx.to_vec()
+            });
+            (codes.to_vec(), dx.collect::<Vec<f32>>())
+        };
+        let (codes, dx) = run(&first);
+        for device in devices::all() {
+            let (found, gradients) = run(&device);
+            assert!(found == codes, "{dynamics:?} held {held} on {}: other spikes", device.describe());
+            same_bits(&format!("{dynamics:?} held {held} on {}", device.describe()), &gradients, &dx);
+        }
+    }
+}
+
+/// Neuron and normalisation in one pass: what the two give one after the other, which have tables of their own.
+#[test]
+fn neuron_and_norm_in_one_pass_are_the_two() {
+    let mut uses = Vec::new();
+    for steps in [1, 4, 8, 17] {
+        for (reset, held) in [(Reset::Hard, true), (Reset::Soft, false), (Reset::Hard, false)] {
+            for credit in
+                [Credit::Bptt(Surrogate::default()), Credit::Bptt(Surrogate { kind: SurrogateKind::Exp, gamma: 2.0 }), Credit::Rate]
+            {
+                for moving in [Moving::Batch, Moving::Constant] {
+                    let shape = [[2, 3, 5, 17], [3, 4, 5, 20], [1, 9, 7, 3], [2, 5, 4, 132]][uses.len() % 4];
+                    let case = Case { shape, dynamics: Dynamics { steps, leak: 0.9, reset }, held, affine: false };
+                    uses.push((case, credit, moving, uses.len() / 2));
+                }
+            }
+        }
+    }
+    everywhere(&uses, |device, (case, credit, moving, way)| {
+        let way = Way::nth(*way, case.dynamics.steps);
+        let what = format!("{} {credit:?} {moving:?}, {}, on {}", case.name(), way.name(), device.describe());
+        let c = case.shape[3];
+        let shape = case.with_frames(case.frames());
+        let y = tensor(device, shape, &between(&case.name(), shape.iter().product(), -0.5, 1.4));
+        let vector = |name, low, high| tensor(device, [c], &between(name, c, low, high));
+        let (weight, bias, v_th) = (vector("weight", 0.5, 1.5), vector("bias", 0.0, 0.8), Tensor::full(device, [], V_TH));
+        let moments = match moving {
+            Moving::Batch => norm::moments(&y).unwrap(),
+            Moving::Constant => Moments { mean: vector("mean", 0.2, 0.6), variance: vector("variance", 0.2, 0.9) },
+        };
+        let affine = norm::affine(&moments, &weight, &bias);
+        let (above, dz, _) = way.upstream(case);
+        let gradient = tensor(device, above, &dz);
         let upstream = Upstream { gradient: &gradient, spread: way.spread };
-        let credit = Credit::Bptt(Surrogate::new(*kind, *gamma).unwrap());
-        devices::poison(device);
-        let found = lif::backward(&y, affine.as_ref(), &v_th, case.dynamics, upstream, credit, way.down).unwrap();
-        let [_, steps, c] = case.extents();
-        let (dx, dv_th) = naive::neuron_backward(&ready.fired, &full, case.extents(), case.neuron(), *oracle, f64::from(*gamma));
-        let lost = lost(ready, &full, (&dx, *oracle, f64::from(*gamma)));
-        let want = scaled(if case.held { summed(&dx, steps, c) } else { dx.clone() }, ready, way.down);
-        assert_eq!(found.dx.shape(), Shape::from(case.with_frames(case.frames())), "{what}");
-        let loss = scaled(if case.held { summed(&lost.dx, steps, c) } else { lost.dx }, ready, way.down);
-        within(&what, &found.dx.to_vec(), &want, |i| loss[i] + U * want[i].abs());
-        assert_eq!(found.dv_th.shape(), Shape::from([]), "{what}");
-        within(&format!("{what}: dv_th"), &found.dv_th.to_vec(), &[dv_th], |_| U * dv_th.abs() + lost.dv_th);
+        let two = lif::backward(&y, Some(&affine), &v_th, case.dynamics, upstream, *credit, Down::Current).unwrap();
+        let dx = if two.dx.shape() == y.shape() { two.dx } else { frames::repeat(&two.dx, case.frames(), 1.0) };
+        let want = norm::backward(&dx, &y, &moments, &weight, *moving).unwrap();
+        let normalised = Normalised { affine: &affine, moments: &moments, weight: &weight, moving: *moving };
+        let found = twice(device, &what, || {
+            let one = lif::backward_norm(&y, normalised, &v_th, case.dynamics, upstream, *credit).unwrap();
+            assert_eq!(one.norm.dy.shape(), y.shape(), "{what}");
+            vec![one.norm.dy, one.norm.dweight, one.norm.dbias, one.dv_th]
+        });
+        // The same numbers are added in f64, in another order; the scale of dy is rounded twice in one, once in the other.
+        let close = |which: &str, found: &[f32], want: &Tensor, roundings: f64, lost: f64| {
+            let size_of_want = sizes(&wide(want));
+            within(&format!("{what}: {which}"), found, &wide(want), |i| roundings * U * size_of_want[i] + lost);
+        };
+        let (size, mean) = (wide(&dx).iter().fold(0.0, |most: f64, d| most.max(d.abs())), wide(&dx).len() as f64 * 1e-12);
+        close("dbias", &found[2], &want.dbias, 2.0, mean * size);
+        close("dweight", &found[1], &want.dweight, 2.0, mean * size);
+        close("dv_th", &found[3], &two.dv_th, 2.0, mean * size);
+        close("dy", &found[0], &want.dy, 5.0, if *moving == Moving::Batch { 16.0 * U * size } else { 0.0 });
     });
 }
 

@@ -188,3 +188,27 @@ fn one_class_has_no_other() {
     assert_eq!(parts::runner_up(&logits, &y).unwrap().to_vec(), [0, 0]);
     assert_eq!(parts::hits(&logits, &y).unwrap().to_vec(), [1, 1]);
 }
+
+#[test]
+fn a_gpu_answers_nan_for_a_label_out_of_range_and_spares_its_neighbours() {
+    for device in devices::emulated() {
+        let Numbers { adv, clean, .. } = numbers((5, 7, 2.0));
+        let (a, c) = (tensor(&device, [5, 7], &adv), tensor(&device, [5, 7], &clean));
+        let given = |labels: [i32; 5]| Array::from_slice(&device, [5], &labels);
+        let (broken, whole) = (given([0, 7, 6, -1, 1]), given([0, 0, 6, 0, 1]));
+        for (name, program, _) in PARTS.iter().filter(|part| part.0 != "kl") {
+            let read = |y| {
+                let Paired { values, dadv, dclean } = program(&a, &c, y).unwrap();
+                [values, dadv, dclean].map(|tensor| tensor.to_vec())
+            };
+            for (part, (got, want)) in read(&broken).iter().zip(read(&whole)).enumerate() {
+                let (row, written) = (want.len() / 5, part < 2 || *name == "weighted kl");
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let none = written && [1, 3].contains(&(i / row));
+                    assert!(if none { got.is_nan() } else { got == want }, "{name} [{i}]: {got}, {want}");
+                }
+            }
+        }
+        assert_eq!(parts::hits(&a, &broken).unwrap().to_vec()[1], 0);
+    }
+}

@@ -70,8 +70,24 @@ fn nothing_nan_and_no_percentage_are_refused() {
     let device = devices::first();
     let half = Percentile::new(50.0).unwrap();
     assert!(percentile(&Tensor::zeros(&device, [0, 1, 1, 1, 3]), None, 1, half).is_err());
-    assert!(percentile(&tensor(&device, [1, 1, 1, 1, 3], &[f64::NAN; 3]), None, 1, half).is_err());
     for percent in [-1.0, 100.1, f64::NAN] {
         assert!(Percentile::new(percent).is_err(), "{percent}");
+    }
+}
+
+#[test]
+fn one_nan_is_refused_wherever_it_would_sort() {
+    for device in devices::all() {
+        for nan in [f32::NAN, -f32::NAN] {
+            for at in [0, 5, 11] {
+                let mut values = [0.5f32; 12];
+                values[at] = nan;
+                let refused = percentile(&Tensor::from_slice(&device, [3, 1, 1, 1, 4], &values), None, 1, Percentile::new(50.0).unwrap());
+                assert_eq!(refused.expect_err("NaN").to_string(), "percentile: the currents hold NaN");
+            }
+        }
+        let ends = Tensor::from_slice(&device, [3], &[f32::INFINITY, 1.0, f32::NEG_INFINITY]);
+        let found = [0.0, 100.0].map(|percent| percentile(&ends, None, 1, Percentile::new(percent).unwrap()).unwrap());
+        assert_eq!(found, [f32::NEG_INFINITY, f32::INFINITY]);
     }
 }

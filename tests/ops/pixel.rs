@@ -39,7 +39,10 @@ fn noise_is_the_stream_s_at_every_index() {
                         }
                     }
                 };
-                assert_eq!(got.to_bits(), want.to_bits(), "{law:?} {shape:?} [{i}]");
+                // The CPU's sine is another than the GPU's, in f64: the last bit of f32 may differ.
+                let rounded = matches!((device, law), (Device::Gpu(_), Noise::Normal(_)));
+                let close = rounded && (got - want).abs() <= want.abs() * f32::EPSILON + 1e-15;
+                assert!(close || got.to_bits() == want.to_bits(), "{law:?} {shape:?} [{i}]: got {got:e}, want {want:e}");
             }
         }
     });

@@ -24,6 +24,17 @@ fn a_total_is_the_sum_in_f64_rounded_once() {
 }
 
 #[test]
+fn squares_are_summed_in_f64() {
+    everywhere(&CASES, |device, &(n, _)| {
+        let x = random("x", n);
+        let on = tensor(device, [n], &x);
+        let want: f64 = x.iter().map(|x| x * x).sum();
+        let got = twice(device, "squares", || vec![reduce::squares(&on)]);
+        within("squares", &got[0], &[want], |_| 1.01 * U * want);
+    });
+}
+
+#[test]
 fn a_total_is_a_scalar_and_nan_passes_through() {
     let device = devices::first();
     let x = tensor(&device, [2, 2], &[1.0, 2.0, 3.0, 4.0]);

@@ -3,6 +3,7 @@
 use super::common::*;
 use super::conv::{inward, outward};
 use caltrop::ops::lif::{Down, Spread, Upstream};
+use caltrop::ops::norm::{self, Moving, Normalised};
 use caltrop::ops::relu;
 
 /// [N, H, W, F, C].
@@ -53,6 +54,42 @@ fn the_gradient_is_the_oracle_s() {
                     within(&what, &dy[0], &want, |i| 2.0 * U * want[i].abs());
                 }
             }
+        }
+    });
+}
+
+/// ReLU and normalisation in one pass: what the two give one after the other, which have tables of their own.
+#[test]
+fn relu_and_norm_in_one_pass_are_the_two() {
+    let table = [[2, 5, 7, 1, 17], [3, 4, 6, 1, 36], [1, 3, 2, 3, 7], [2, 9, 9, 2, 16]];
+    everywhere(&table, |device, &shape| {
+        let [n, h, w, f, c] = shape;
+        let y = tensor(device, shape, &random("y", shape.iter().product()));
+        let vector = |name, low, high| tensor(device, [c], &between(name, c, low, high));
+        let (weight, bias) = (vector("weight", 0.5, 1.5), vector("bias", -0.5, 0.5));
+        for (moving, spread) in [(Moving::Batch, Spread::Plain), (Moving::Batch, Spread::Quarters), (Moving::Constant, Spread::Quarters)] {
+            let what = format!("{shape:?} {moving:?} {spread:?} on {}", device.describe());
+            let moments = norm::moments(&y).unwrap();
+            let map = norm::affine(&moments, &weight, &bias);
+            let above = if spread == Spread::Plain { shape } else { [n, h / 2, w / 2, f, c] };
+            let gradient = tensor(device, above, &random("dz", above.iter().product()));
+            let upstream = Upstream { gradient: &gradient, spread };
+            let dx = relu::backward(&y, Some(&map), upstream, Down::Current).unwrap();
+            let want = norm::backward(&dx, &y, &moments, &weight, moving).unwrap();
+            let normalised = Normalised { affine: &map, moments: &moments, weight: &weight, moving };
+            let found = twice(device, &what, || {
+                let norm::Gradients { dy, dweight, dbias } = relu::backward_norm(&y, normalised, upstream).unwrap();
+                vec![dy, dweight, dbias]
+            });
+            // The same numbers are added in f64, in another order; the scale of dy is rounded twice in one, once in the other.
+            let close = |which: &str, found: &[f32], want: &Tensor, roundings: f64, lost: f64| {
+                let size_of_want = sizes(&wide(want));
+                within(&format!("{what}: {which}"), found, &wide(want), |i| roundings * U * size_of_want[i] + lost);
+            };
+            let small = 1e-12 * wide(&dx).len() as f64;
+            close("dbias", &found[2], &want.dbias, 2.0, small);
+            close("dweight", &found[1], &want.dweight, 2.0, small);
+            close("dy", &found[0], &want.dy, 5.0, if moving == Moving::Batch { 16.0 * U } else { 0.0 });
         }
     });
 }

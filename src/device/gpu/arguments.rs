@@ -1,5 +1,6 @@
 //! A launch being put together.
 
+use super::launcher::{Argument, Tuning};
 use super::{Address, Grid, Kernel, Launcher};
 use crate::base::fail;
 use crate::device::raise;
@@ -30,13 +31,13 @@ pub struct Launch<'a> {
     grid: Grid,
     words: [u64; WORDS],
     used: usize,
-    places: [(u32, u32); MOST],
+    places: [(u32, u32, Tuning); MOST],
     count: usize,
 }
 
 impl<'a> Launch<'a> {
     pub(super) fn new(launcher: &'a dyn Launcher, kernel: &'static Kernel, grid: Grid) -> Launch<'a> {
-        Launch { launcher, kernel, grid, words: [0; WORDS], used: 0, places: [(0, 0); MOST], count: 0 }
+        Launch { launcher, kernel, grid, words: [0; WORDS], used: 0, places: [(0, 0, Tuning::Fixed); MOST], count: 0 }
     }
 
     /// A pointer that is read.
@@ -64,13 +65,22 @@ impl<'a> Launch<'a> {
     }
 
     /// A value: a scalar or a geometry struct.
-    pub fn value<T: Pod>(mut self, value: T) -> Self {
+    pub fn value<T: Pod>(self, value: T) -> Self {
+        self.put(value, Tuning::Fixed)
+    }
+
+    /// A value that differs from step to step: replays of a recording turn it ([`super::Recording::turn`]).
+    pub fn dial<T: Pod>(self, value: T) -> Self {
+        self.put(value, Tuning::Dial)
+    }
+
+    fn put<T: Pod>(mut self, value: T, tuning: Tuning) -> Self {
         let bytes = size_of::<T>();
         let words = bytes.div_ceil(8);
         assert!(align_of::<T>() <= 8 && self.count < MOST && self.used + words <= WORDS, "arguments of {}", self.kernel.name());
         bytemuck::cast_slice_mut::<u64, u8>(&mut self.words[self.used..self.used + words])[..bytes]
             .copy_from_slice(bytemuck::bytes_of(&value));
-        self.places[self.count] = (self.used as u32, bytes as u32);
+        self.places[self.count] = (self.used as u32, bytes as u32, tuning);
         self.count += 1;
         self.used += words;
         self
@@ -90,9 +100,9 @@ impl<'a> Launch<'a> {
                 self.kernel.threads
             ));
         }
-        let mut arguments = [(std::ptr::null(), 0); MOST];
-        for (argument, &(word, bytes)) in arguments.iter_mut().zip(&self.places[..given]) {
-            *argument = (self.words[word as usize..].as_ptr().cast::<u8>(), bytes);
+        let mut arguments = [Argument { at: std::ptr::null(), bytes: 0, tuning: Tuning::Fixed }; MOST];
+        for (argument, &(word, bytes, tuning)) in arguments.iter_mut().zip(&self.places[..given]) {
+            *argument = Argument { at: self.words[word as usize..].as_ptr().cast::<u8>(), bytes, tuning };
         }
         self.launcher.launch(self.kernel, self.grid, &arguments[..given]).unwrap_or_else(|error| raise(error));
     }

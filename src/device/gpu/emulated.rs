@@ -1,7 +1,7 @@
 //! The emulator: the kernels, compiled by a C++ compiler, on threads of this machine (`kernels/emulator`).
 
 use super::kernels::{CHECKED, EMULATOR};
-use super::launcher::{Address, Graph, Grid, Kernel, Launcher, Memory, Stamp};
+use super::launcher::{Address, Argument, Graph, Grid, Kernel, Launcher, Memory, Stamp, Tuning};
 use crate::base::{Error, Result, ensure, fail};
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -192,16 +192,28 @@ enum Note {
     Fill { to: Address, word: u32, count: usize },
 }
 
+/// The most 8-byte words of an argument.
+const VALUE_WORDS: usize = 16;
+
 /// The bytes of an argument, aligned.
 #[derive(Clone)]
 struct Value {
-    words: [u64; 16],
+    words: [u64; VALUE_WORDS],
     len: u32,
+    tuning: Tuning,
 }
 
 impl Value {
     fn as_ptr(&self) -> *const u64 {
         self.words.as_ptr()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.len as usize]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len as usize]
     }
 }
 
@@ -280,13 +292,13 @@ impl Launcher for Emulated {
         self.order(Note::Fill { to, word, count })
     }
 
-    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[(*const u8, u32)]) -> Result<()> {
-        let value = |&(at, len): &(*const u8, u32)| {
-            let mut words = [0u64; 16];
-            assert!(len as usize <= size_of_val(&words), "{}: an argument of {len} bytes", kernel.name());
-            // SAFETY: `at` points to `len` readable bytes (the contract of launch), the words hold as many.
-            unsafe { std::ptr::copy_nonoverlapping(at, words.as_mut_ptr().cast(), len as usize) };
-            Value { words, len }
+    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[Argument]) -> Result<()> {
+        let value = |argument: &Argument| {
+            let mut value = Value { words: [0; VALUE_WORDS], len: argument.bytes, tuning: argument.tuning };
+            assert!(argument.bytes as usize <= VALUE_WORDS * 8, "{}: an argument of {} bytes", kernel.name(), argument.bytes);
+            // SAFETY: it points to a readable value of that size (the contract of launch).
+            value.bytes_mut().copy_from_slice(unsafe { argument.value() });
+            value
         };
         self.order(Note::Launch { kernel, grid, arguments: arguments.iter().map(value).collect() })
     }
@@ -338,6 +350,13 @@ struct Notes {
 impl Graph for Notes {
     fn replay(&self) -> Result<()> {
         self.notes.iter().try_for_each(|note| self.handle.perform(note))
+    }
+
+    fn turn(&mut self, from: &[u8], to: &[u8]) -> Result<usize> {
+        let arguments =
+            self.notes.iter_mut().filter_map(|note| if let Note::Launch { arguments, .. } = note { Some(arguments) } else { None });
+        let dials = arguments.flatten().filter(|value| value.tuning == Tuning::Dial && value.bytes() == from);
+        Ok(dials.map(|value| value.bytes_mut().copy_from_slice(to)).count())
     }
 
     fn len(&self) -> usize {

@@ -85,6 +85,37 @@ pub struct Memory {
     pub total: u64,
 }
 
+/// An argument of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argument {
+    /// Where its value is.
+    pub at: *const u8,
+    /// Bytes of the value.
+    pub bytes: u32,
+    /// Whether replays of a recording may change it.
+    pub tuning: Tuning,
+}
+
+/// Whether an argument stays as it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuning {
+    /// It stays.
+    Fixed,
+    /// It is a dial: [`Graph::turn`] changes it.
+    Dial,
+}
+
+impl Argument {
+    /// The bytes of its value.
+    ///
+    /// # Safety
+    /// `at` points to as many readable bytes, and they stay while the slice lives.
+    pub unsafe fn value<'a>(&self) -> &'a [u8] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.at, self.bytes as usize) }
+    }
+}
+
 /// A GPU, or what stands in for one. All work is ordered as it was asked for; only `download` and `wait` wait.
 pub trait Launcher: Send + Sync {
     /// One line for people.
@@ -101,8 +132,8 @@ pub trait Launcher: Send + Sync {
     fn copy(&self, to: Address, from: Address, bytes: usize) -> Result<()>;
     /// `count` times the word `word`.
     fn fill(&self, to: Address, word: u32, count: usize) -> Result<()>;
-    /// Run a kernel. `arguments` are the addresses of its argument values and their sizes in bytes.
-    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[(*const u8, u32)]) -> Result<()>;
+    /// Run a kernel. Each of `arguments` points to a readable value of its size.
+    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[Argument]) -> Result<()>;
     /// Wait for all work; an earlier fault shows here at the latest.
     fn wait(&self) -> Result<()>;
     /// Free and total memory.
@@ -127,6 +158,8 @@ pub trait Launcher: Send + Sync {
 pub trait Graph: Send + Sync {
     /// Do it.
     fn replay(&self) -> Result<()>;
+    /// Give the value `to` to every dial that is at `from` (as many bytes); returns how many there were.
+    fn turn(&mut self, from: &[u8], to: &[u8]) -> Result<usize>;
     /// Launches, copies and fills in it.
     fn len(&self) -> usize;
 }

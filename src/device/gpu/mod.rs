@@ -14,7 +14,7 @@ mod recording;
 pub use arguments::{Launch, OnGpu, OnGpuMut};
 pub use emulated::{Flavour, Order};
 pub use kernels::{ALL as KERNELS, FATBINS, kernel};
-pub use launcher::{Address, Grid, Kernel, Launcher, Memory};
+pub use launcher::{Address, Argument, Grid, Kernel, Launcher, Memory};
 pub(super) use pool::Block;
 pub use recording::Recording;
 

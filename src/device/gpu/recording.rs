@@ -4,6 +4,7 @@ use super::Gpu;
 use super::launcher::Graph;
 use super::pool::Pool;
 use crate::base::Result;
+use bytemuck::Pod;
 use std::sync::Arc;
 
 /// The launches of a closure, and the memory that they work in.
@@ -62,6 +63,12 @@ impl Recording {
     /// Do the noted work on what the inputs hold now. A fault does not return: see [`crate::device::raise`].
     pub fn replay(&self) {
         self.graph.replay().unwrap_or_else(|error| crate::device::raise(error));
+    }
+
+    /// Give the value `to` to every dial ([`super::Launch::dial`]) that is at `from`, for the replays to come. Returns how
+    /// many there were.
+    pub fn turn<T: Pod>(&mut self, from: T, to: T) -> usize {
+        self.graph.turn(bytemuck::bytes_of(&from), bytemuck::bytes_of(&to)).unwrap_or_else(|error| crate::device::raise(error))
     }
 
     /// Launches, copies and fills in it.

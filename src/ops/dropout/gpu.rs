@@ -9,7 +9,7 @@ pub fn mask(gpu: &Gpu, x: &Tensor, p: f32, stream: Philox) -> Tensor {
     let count = x.shape().count();
     let mut z = Tensor::unspecified(x.device(), x.shape());
     gpu.run(&kernel::dropout_mask, flat(count))
-        .value(stream)
+        .dial(stream)
         .value(p)
         .value(1.0 / (1.0 - p))
         .array(x)

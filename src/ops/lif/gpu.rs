@@ -1,10 +1,10 @@
 //! The neuron on a GPU: `kernels/lif.cu`.
 
 use super::route::Geometry;
-use super::{Credit, Down, Dynamics, NormGradients, Normalised, Reset, Upstream};
+use super::{Credit, Down, Dynamics, NormGradients, Reset, Upstream};
 use crate::device::{Gpu, Grid, kernel};
 use crate::ops::launch::{THREADS, Tiling};
-use crate::ops::norm::{Affine, Moving, finish};
+use crate::ops::norm::{Affine, Moving, Normalised, finish};
 use crate::tensor::{Array, Tensor};
 use bytemuck::{Pod, Zeroable};
 
@@ -162,7 +162,7 @@ pub fn backward_norm(
             threshold(gpu, &thresholds)
         }
     };
-    NormGradients { norm: finish(gpu, dx, y, norm.moments, norm.weight, norm.moving, &sums), dv_th }
+    NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th }
 }
 
 pub fn count(gpu: &Gpu, codes: &Array<u8>) -> u64 {

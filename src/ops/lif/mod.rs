@@ -15,7 +15,7 @@ pub use surrogate::{Surrogate, SurrogateKind};
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
 use crate::ops::frames::repeat;
-use crate::ops::norm::{self, Affine, Moments, Moving};
+use crate::ops::norm::{self, Affine, Normalised};
 use crate::tensor::{Array, Data, Tensor};
 
 /// What a membrane does when it fires.
@@ -123,19 +123,6 @@ pub fn backward(
         }
     };
     Ok(Gradients { dx, dv_th })
-}
-
-/// A normalisation in front of a neuron.
-#[derive(Clone, Copy)]
-pub struct Normalised<'a> {
-    /// What it amounts to: the neuron's map.
-    pub affine: &'a Affine,
-    /// The moments behind it.
-    pub moments: &'a Moments,
-    /// Its weight, `[C]`.
-    pub weight: &'a Tensor,
-    /// Whether the moments are those of y.
-    pub moving: Moving,
 }
 
 /// Gradients of a layer of neurons and the normalisation in front of it.

@@ -44,13 +44,7 @@ fn paired(gpu: &Gpu, loss: &'static Kernel, adv: &Tensor, clean: &Tensor, labels
         Some(labels) => launch.array(labels),
         None => launch,
     };
-    launch
-        .array_mut(&mut values)
-        .array_mut(&mut dadv)
-        .array_mut(&mut dclean)
-        .value(shape[0] as u32)
-        .value(shape[1] as u32)
-        .go();
+    launch.array_mut(&mut values).array_mut(&mut dadv).array_mut(&mut dclean).value(shape[0] as u32).value(shape[1] as u32).go();
     Paired { values, dadv, dclean }
 }
 

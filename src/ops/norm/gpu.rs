@@ -1,6 +1,6 @@
 //! Batch normalisation on a GPU: `kernels/norm.cu`.
 
-use super::{Affine, Gradients, MOMENTUM, Moments, Moving};
+use super::{Affine, Gradients, MOMENTUM, Moments, Moving, Normalised};
 use crate::base::Shape;
 use crate::device::{Gpu, Grid, kernel};
 use crate::ops::launch::{THREADS, Tiling};
@@ -93,11 +93,11 @@ pub fn backward(gpu: &Gpu, dx: &Tensor, y: &Tensor, moments: &Moments, weight: &
 
 /// The rest of a backward whose first pass left `sums` `[C, blocks, 2]` (Σ dx, Σ dx·x̂) and dx: with constant moments
 /// that is dy already, else it is turned into dy where it lies.
-pub fn finish(gpu: &Gpu, mut dx: Tensor, y: &Tensor, moments: &Moments, weight: &Tensor, moving: Moving, sums: &Array<f64>) -> Gradients {
-    let (dbias, dweight, coefficients) = totals(gpu, y, moments, weight, moving, sums);
+pub fn finish(gpu: &Gpu, mut dx: Tensor, y: &Tensor, norm: Normalised, sums: &Array<f64>) -> Gradients {
+    let (dbias, dweight, coefficients) = totals(gpu, y, norm.moments, norm.weight, norm.moving, sums);
     if let Some(coefficients) = coefficients {
         let (tiling, grid) = rows(y);
-        let launch = gpu.run(&kernel::norm_project, grid).value(tiling).array(&dx).array(y).array(&moments.mean).array(&coefficients);
+        let launch = gpu.run(&kernel::norm_project, grid).value(tiling).array(&dx).array(y).array(&norm.moments.mean).array(&coefficients);
         launch.array_mut(&mut dx).go();
     }
     Gradients { dy: dx, dweight, dbias }

@@ -46,6 +46,19 @@ pub struct Gradients {
     pub dbias: Tensor,
 }
 
+/// A normalisation in front of a neuron.
+#[derive(Clone, Copy)]
+pub struct Normalised<'a> {
+    /// What it amounts to: the map that the neuron applies.
+    pub affine: &'a Affine,
+    /// The moments behind it.
+    pub moments: &'a Moments,
+    /// Its weight, `[C]`.
+    pub weight: &'a Tensor,
+    /// Whether the moments are those of y.
+    pub moving: Moving,
+}
+
 /// Whether the moments move with the input (and pass gradients) or are constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moving {

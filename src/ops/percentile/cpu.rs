@@ -32,15 +32,18 @@ pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u6
             let end = ((strip + 1) * rows).min(values.len());
             let mut keys = vec![0u32; rows];
             keys_of(cpu.isa(), &values[strip * rows..end], scale, shift, &mut keys);
-            for &key in &keys[..end - strip * rows] {
+            let keys = &keys[..end - strip * rows];
+            let nan = above == 32 && keys.iter().any(|&k| k < key(f32::NEG_INFINITY) || k > key(f32::INFINITY));
+            for &key in keys {
                 if above == 32 || key >> above == prefix {
                     counts[(key >> shift_bits) as usize & ((1 << width) - 1)] += 1;
                 }
             }
-            counts
+            (counts, nan)
         });
         let mut total = vec![0u64; 1 << width];
-        for counts in counts {
+        for (counts, nan) in counts {
+            ensure!(!nan, "percentile: the currents hold NaN");
             total.iter_mut().zip(counts).for_each(|(total, count)| *total += u64::from(count));
         }
         for (digit, count) in total.into_iter().enumerate() {
@@ -51,9 +54,7 @@ pub fn kth_smallest(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, mut rank: u6
             rank -= count;
         }
     }
-    let found = number(prefix);
-    ensure!(!found.is_nan(), "percentile: the currents hold NaN");
-    Ok(found)
+    Ok(number(prefix))
 }
 
 simd! {

@@ -28,7 +28,8 @@ impl Geometry {
 pub fn average(gpu: &Gpu, x: &Data) -> Data {
     let shape = x.shape();
     let [height, width, lanes] = [shape[1] / 2, shape[2] / 2, lanes(shape[4])];
-    let launch = |kernel, frames: usize| gpu.run(kernel, rows(shape[0] * height, width * frames * shape[4] / lanes)).value(Geometry::new(shape));
+    let launch =
+        |kernel, frames: usize| gpu.run(kernel, rows(shape[0] * height, width * frames * shape[4] / lanes)).value(Geometry::new(shape));
     match x {
         Data::Real(x) => {
             let mut y = Tensor::unspecified(x.device(), [shape[0], height, width, shape[3], shape[4]]);
@@ -73,12 +74,7 @@ fn mean(gpu: &Gpu, kernel: &'static Kernel, x: &Data, array: &impl OnGpu, lanes:
 
 pub fn global_backward(gpu: &Gpu, dy: &Tensor, shape: Shape) -> Tensor {
     let mut dx = Tensor::unspecified(dy.device(), shape);
-    gpu.run(&kernel::pool_global_backward, by_row(shape))
-        .value(Geometry::new(shape))
-        .value(share(shape))
-        .array(dy)
-        .array_mut(&mut dx)
-        .go();
+    gpu.run(&kernel::pool_global_backward, by_row(shape)).value(Geometry::new(shape)).value(share(shape)).array(dy).array_mut(&mut dx).go();
     dx
 }
 

@@ -65,6 +65,11 @@ impl Weight {
         &mut self.value
     }
 
+    /// The numbers have changed where they are: drop packed copies.
+    pub fn changed(&mut self) {
+        self.value_mut();
+    }
+
     /// Replace the numbers.
     pub fn set(&mut self, value: Tensor) {
         *self = Weight::new(value);

@@ -1,11 +1,11 @@
 //! ReLU on a GPU: `kernels/relu.cu`.
 
 use crate::device::{Gpu, kernel};
-use crate::ops::launch::elementwise;
+use crate::ops::launch::{THREADS, Tiling, elementwise};
 use crate::ops::lif::route::Geometry;
 use crate::ops::lif::{Down, Upstream};
-use crate::ops::norm::Affine;
-use crate::tensor::Tensor;
+use crate::ops::norm::{self, Affine, Moving, Normalised, finish};
+use crate::tensor::{Array, Tensor};
 
 pub fn forward(gpu: &Gpu, y: &Tensor, affine: Option<&Affine>) -> Tensor {
     let (count, channels) = (y.shape().count(), y.shape()[4]);
@@ -34,4 +34,25 @@ pub fn backward(gpu: &Gpu, y: &Tensor, affine: Option<&Affine>, upstream: Upstre
         .value(u32::from(down == Down::Scaled))
         .go();
     dx
+}
+
+pub fn backward_norm(gpu: &Gpu, y: &Tensor, norm: Normalised, upstream: Upstream) -> norm::Gradients {
+    let (shape, channels) = (y.shape(), y.shape()[4]);
+    let (tiling, grid) = Tiling::over(shape[0] * shape[1] * shape[2] * shape[3], channels, THREADS);
+    let mut dx = Tensor::unspecified(y.device(), shape);
+    let mut sums = Array::<f64>::unspecified(y.device(), [channels, grid.blocks[0] as usize, 2]);
+    gpu.run(&kernel::relu_backward_norm, grid)
+        .value(tiling)
+        .value(Geometry::new(shape, upstream, shape[3]))
+        .array(y)
+        .array(&norm.affine.scale)
+        .array(&norm.affine.shift)
+        .array(&norm.moments.mean)
+        .array(&norm.moments.variance)
+        .array(upstream.gradient)
+        .array_mut(&mut dx)
+        .array_mut(&mut sums)
+        .value(u32::from(norm.moving == Moving::Constant))
+        .go();
+    finish(gpu, dx, y, norm, &sums)
 }

@@ -9,7 +9,7 @@ pub fn step(gpu: &Gpu, p: &mut Tensor, gradient: &Tensor, velocity: &mut Option<
     let (count, first) = (p.shape().count(), velocity.is_none());
     let velocity = velocity.get_or_insert_with(|| Tensor::unspecified(gradient.device(), gradient.shape()));
     gpu.run(&kernel::sgd_step, flat(count))
-        .value(rates)
+        .dial(rates)
         .value(u32::from(first))
         .array_mut(p)
         .array(gradient)

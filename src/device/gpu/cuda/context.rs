@@ -38,7 +38,9 @@ impl Context {
         let mut raw = null_mut();
         // SAFETY: a device of the driver's; writes one handle.
         let code = unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut raw, device) };
-        driver::check(&format!("use {}, which another program may hold", facts.name), code)?;
+        if code != CUresult::CUDA_SUCCESS {
+            return Err(unusable(index, &facts.name, code));
+        }
         Ok(Arc::new(Context { device, raw, id: IDS.fetch_add(1, Ordering::Relaxed), index, facts, last: Mutex::default() }))
     }
 
@@ -66,10 +68,14 @@ impl Context {
     }
 }
 
+fn unusable(index: usize, name: &str, code: CUresult) -> Error {
+    fail!("--device cuda:{index}: {name} cannot be used ({code:?}): another program may hold it; look at nvidia-smi, or use --device cpu")
+}
+
 fn fault(code: CUresult, last: Option<&'static str>) -> Error {
     match last {
         Some(name) => fail!("gpu: a kernel failed ({code:?}): {name}, or one launched before it; CALTROP_LAUNCH_BLOCKING=1 finds it"),
-        None => fail!("gpu: a kernel of another program failed ({code:?}); try again, or look at nvidia-smi"),
+        None => fail!("gpu: the device failed before anything was launched ({code:?}); look at nvidia-smi, and try again"),
     }
 }
 
@@ -195,6 +201,11 @@ mod tests {
             text(Some("relu_forward")),
             "gpu: a kernel failed (CUDA_ERROR_ILLEGAL_ADDRESS): relu_forward, or one launched before it; CALTROP_LAUNCH_BLOCKING=1 finds it"
         );
-        assert!(text(None).contains("another program"));
+        assert!(
+            unusable(1, "NVIDIA A", CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE)
+                .to_string()
+                .starts_with("--device cuda:1: NVIDIA A cannot be used (")
+        );
+        assert!(text(None).contains("before anything was launched"));
     }
 }

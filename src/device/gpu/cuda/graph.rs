@@ -2,18 +2,72 @@
 
 use super::context::Event;
 use super::{Core, locked};
-use crate::base::{Result, fail};
-use crate::device::gpu::launcher::{Graph, Stamp};
-use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUresult, CUstreamCaptureMode};
+use crate::base::{Result, ensure, fail};
+use crate::device::gpu::launcher::{Argument, Graph, Grid, Stamp, Tuning};
+use cudarc::driver::sys::{self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUresult, CUstreamCaptureMode, CUstreamCaptureStatus};
 use std::any::Any;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
+
+/// A node of a graph.
+pub struct Node(CUgraphNode);
+
+// SAFETY: a handle, which means something only together with its graph.
+unsafe impl Send for Node {}
+
+/// A launch with dials among its arguments: all that is needed to say it again.
+pub struct Tunable {
+    function: CUfunction,
+    grid: Grid,
+    values: Vec<(Vec<u8>, Tuning)>,
+}
+
+// SAFETY: a function is a handle that the driver lets any thread use.
+unsafe impl Send for Tunable {}
+
+impl Tunable {
+    /// Of this launch; None where no argument is a dial.
+    pub fn of(function: CUfunction, grid: Grid, arguments: &[Argument]) -> Option<Tunable> {
+        arguments.iter().any(|argument| argument.tuning == Tuning::Dial).then(|| {
+            // SAFETY: a launch's arguments point to readable values of their sizes.
+            let values = arguments.iter().map(|argument| (unsafe { argument.value() }.to_vec(), argument.tuning));
+            Tunable { function, grid, values: values.collect() }
+        })
+    }
+
+    /// Turn the dials that are at `from`; returns their number.
+    fn turn(&mut self, from: &[u8], to: &[u8]) -> usize {
+        let dials = self.values.iter_mut().filter(|(value, tuning)| *tuning == Tuning::Dial && value == from);
+        dials.map(|(value, _)| value.copy_from_slice(to)).count()
+    }
+}
+
+impl Core {
+    /// The node of the last launch that was captured: the one that the next would depend on.
+    pub(super) fn newest_node(&self) -> Result<Node> {
+        let mut status = CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
+        let (mut id, mut graph, mut nodes, mut edges, mut count) = (0, null_mut(), null(), null(), 0);
+        // SAFETY: a live stream; every pointer but those of the places written is null.
+        let code = unsafe {
+            let stream = self.compute.raw();
+            let (id, graph, nodes) = (&raw mut id, &raw mut graph, &raw mut nodes);
+            sys::cuStreamGetCaptureInfo_v3(stream, &raw mut status, id, graph, nodes, &raw mut edges, &raw mut count)
+        };
+        self.context.check("look at a recording", code)?;
+        ensure!(count == 1 && !nodes.is_null(), "gpu: a recording has {count} ends where one was expected");
+        // SAFETY: as many nodes as `count` says.
+        Ok(Node(unsafe { *nodes }))
+    }
+}
 
 /// Captured work, ready to be launched.
 pub struct Captured {
     core: Arc<Core>,
     /// Null where nothing was captured.
     raw: CUgraphExec,
+    /// Its nodes are what `tunable` refers to.
+    graph: CUgraph,
+    tunable: Vec<(Node, Tunable)>,
     len: usize,
 }
 
@@ -32,7 +86,7 @@ impl Captured {
     }
 
     /// End it; whatever happens, the stream works again as before.
-    pub fn end(core: &Arc<Core>, len: usize) -> Result<Captured> {
+    pub fn end(core: &Arc<Core>, len: usize, tunable: Vec<(Node, Tunable)>) -> Result<Captured> {
         let mut graph: CUgraph = null_mut();
         // SAFETY: a live stream, capturing; writes one handle (null when the capture has failed).
         let ended = unsafe { sys::cuStreamEndCapture(core.compute.raw(), &raw mut graph) };
@@ -44,12 +98,9 @@ impl Captured {
             }
             code => code,
         };
-        if !graph.is_null() {
-            // SAFETY: made above, destroyed once; the executable graph does not need it.
-            let _ = unsafe { sys::cuGraphDestroy(graph) };
-        }
+        let captured = Captured { core: core.clone(), raw, graph, tunable, len };
         core.context.check("end a recording", made)?;
-        Ok(Captured { core: core.clone(), raw, len })
+        Ok(captured)
     }
 }
 
@@ -69,6 +120,38 @@ impl Graph for Captured {
         core.finish_launch("a kernel of a recording")
     }
 
+    fn turn(&mut self, from: &[u8], to: &[u8]) -> Result<usize> {
+        self.core.context.bind()?;
+        let mut turned = 0;
+        for (node, launch) in &mut self.tunable {
+            let here = launch.turn(from, to);
+            turned += here;
+            if here == 0 {
+                continue;
+            }
+            let mut values: Vec<_> = launch.values.iter_mut().map(|(value, _)| value.as_mut_ptr().cast()).collect();
+            let Grid { blocks: [x, y, z], threads, shared } = launch.grid;
+            let said = sys::CUDA_KERNEL_NODE_PARAMS {
+                func: launch.function,
+                gridDimX: x,
+                gridDimY: y,
+                gridDimZ: z,
+                blockDimX: threads,
+                blockDimY: 1,
+                blockDimZ: 1,
+                sharedMemBytes: shared,
+                kernelParams: values.as_mut_ptr(),
+                extra: null_mut(),
+                kern: null_mut(),
+                ctx: null_mut(),
+            };
+            // SAFETY: a node of the graph that this was made of, and values that live through the call.
+            let code = unsafe { sys::cuGraphExecKernelNodeSetParams_v2(self.raw, node.0, &raw const said) };
+            self.core.context.check("turn a dial of a recording", code)?;
+        }
+        Ok(turned)
+    }
+
     fn len(&self) -> usize {
         self.len
     }
@@ -76,10 +159,14 @@ impl Graph for Captured {
 
 impl Drop for Captured {
     fn drop(&mut self) {
+        let _ = self.core.context.bind();
         if !self.raw.is_null() {
-            let _ = self.core.context.bind();
             // SAFETY: made once, destroyed once; the driver lets a launch in flight finish.
             let _ = unsafe { sys::cuGraphExecDestroy(self.raw) };
+        }
+        if !self.graph.is_null() {
+            // SAFETY: made once, destroyed once.
+            let _ = unsafe { sys::cuGraphDestroy(self.graph) };
         }
     }
 }

@@ -11,12 +11,12 @@ mod memory;
 mod modules;
 
 use super::arguments;
-use super::launcher::{Address, Graph, Grid, Kernel, Launcher, Memory, Stamp};
+use super::launcher::{Address, Argument, Graph, Grid, Kernel, Launcher, Memory, Stamp};
 use crate::base::{Result, fail};
 use context::{Context, Event, Stream};
 use cudarc::driver::sys::{self, CUresult};
 use driver::Driver;
-use graph::{Captured, Moment};
+use graph::{Captured, Moment, Node, Tunable};
 use memory::{After, Order, Pinned, Ring};
 use modules::Modules;
 use std::collections::HashMap;
@@ -68,6 +68,8 @@ struct Work {
     large: Option<Ring>,
     /// Launches, copies and fills captured so far, while a graph is recorded.
     recorded: Option<usize>,
+    /// Those among them whose arguments can be changed later.
+    tunable: Vec<(Node, Tunable)>,
 }
 
 impl Work {
@@ -278,12 +280,12 @@ impl Launcher for Cuda {
         self.0.context.check("fill", unsafe { sys::cuMemsetD32Async(to.0, word, count, self.0.compute.raw()) })
     }
 
-    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[(*const u8, u32)]) -> Result<()> {
+    fn launch(&self, kernel: &'static Kernel, grid: Grid, arguments: &[Argument]) -> Result<()> {
         let (core, mut work) = (&self.0, self.work()?);
         let function = work.modules.function(kernel, grid, arguments, &core.context)?;
         let mut values = [null_mut(); arguments::MOST];
-        for (value, &(at, _)) in values.iter_mut().zip(arguments) {
-            *value = at.cast_mut().cast();
+        for (value, argument) in values.iter_mut().zip(arguments) {
+            *value = argument.at.cast_mut().cast();
         }
         work.launched();
         core.context.launching(kernel.name());
@@ -292,7 +294,14 @@ impl Launcher for Cuda {
         // SAFETY: number and sizes of the arguments are those that the kernel has; their pointers are its caller's promise.
         let code = unsafe { sys::cuLaunchKernel(function, x, y, z, threads, 1, 1, shared, stream, values, null_mut()) };
         core.context.check(&format!("launch {} ({x} x {y} x {z} blocks of {threads})", kernel.name()), code)?;
-        if work.is_recording() { Ok(()) } else { core.finish_launch(kernel.name()) }
+        if !work.is_recording() {
+            return core.finish_launch(kernel.name());
+        }
+        if let Some(launch) = Tunable::of(function, grid, arguments) {
+            let node = core.newest_node()?;
+            work.tunable.push((node, launch));
+        }
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {
@@ -336,7 +345,8 @@ impl Launcher for Cuda {
     fn end_recording(&self) -> Result<Box<dyn Graph>> {
         let mut work = self.work()?;
         let recorded = work.recorded.take().ok_or_else(|| fail!("gpu: no graph is being recorded"))?;
-        Ok(Box::new(Captured::end(&self.0, recorded)?))
+        let tunable = std::mem::take(&mut work.tunable);
+        Ok(Box::new(Captured::end(&self.0, recorded, tunable)?))
     }
 
     fn stamp(&self) -> Result<Box<dyn Stamp>> {

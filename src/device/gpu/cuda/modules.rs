@@ -4,7 +4,7 @@ use super::context::Context;
 use super::driver::Facts;
 use super::memory::size;
 use crate::base::{Error, Result, ensure, fail};
-use crate::device::gpu::launcher::{Grid, Kernel};
+use crate::device::gpu::launcher::{Argument, Grid, Kernel};
 use crate::device::gpu::{FATBINS, arguments};
 use cudarc::driver::sys::{self, CUfunction, CUfunction_attribute, CUmodule, CUresult};
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ unsafe impl Send for Function {}
 impl Modules {
     /// The kernel, ready for a launch like this. Errors: a GPU that it is not compiled for, arguments of other sizes,
     /// more blocks or shared memory than there can be.
-    pub fn function(&mut self, kernel: &'static Kernel, grid: Grid, given: &[(*const u8, u32)], context: &Context) -> Result<CUfunction> {
+    pub fn function(&mut self, kernel: &'static Kernel, grid: Grid, given: &[Argument], context: &Context) -> Result<CUfunction> {
         let key = std::ptr::from_ref(kernel) as usize;
         if !self.functions.contains_key(&key) {
             let function = Function::find(self.module(kernel.file, context)?, kernel, context)?;
@@ -140,12 +140,12 @@ fn refused_module(file: &str, code: CUresult, facts: &Facts) -> Error {
     }
 }
 
-fn check_arguments(name: &str, wants: &[usize], given: &[(*const u8, u32)]) -> Result<()> {
+fn check_arguments(name: &str, wants: &[usize], given: &[Argument]) -> Result<()> {
     ensure!(wants.len() == given.len(), "gpu: {name} was given {} arguments, it has {}", given.len(), wants.len());
     ensure!(given.len() <= arguments::MOST, "gpu: {name} has {} arguments, the most is {}", given.len(), arguments::MOST);
-    let wrong = wants.iter().zip(given).position(|(&wants, &(_, bytes))| wants != bytes as usize);
+    let wrong = wants.iter().zip(given).position(|(&wants, given)| wants != given.bytes as usize);
     match wrong {
-        Some(at) => Err(fail!("gpu: {name} was given {} bytes for its argument {}, which has {}", given[at].1, at + 1, wants[at])),
+        Some(at) => Err(fail!("gpu: {name} was given {} bytes for its argument {}, which has {}", given[at].bytes, at + 1, wants[at])),
         None => Ok(()),
     }
 }
@@ -178,6 +178,7 @@ fn check_shared(name: &str, fixed: u32, dynamic: u32, facts: &Facts) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::gpu::launcher::Tuning;
 
     fn facts() -> Facts {
         Facts { name: "NVIDIA A".into(), capability: (8, 6), memory: 24 << 30, shared: 99 << 10 }
@@ -185,7 +186,8 @@ mod tests {
 
     #[test]
     fn arguments_of_another_size_are_named() {
-        let given = |sizes: &[u32]| sizes.iter().map(|&bytes| (std::ptr::null(), bytes)).collect::<Vec<_>>();
+        let given =
+            |sizes: &[u32]| sizes.iter().map(|&bytes| Argument { at: std::ptr::null(), bytes, tuning: Tuning::Fixed }).collect::<Vec<_>>();
         assert!(check_arguments("k", &[8, 4], &given(&[8, 4])).is_ok());
         let text = |sizes: &[u32]| check_arguments("k", &[8, 4], &given(sizes)).unwrap_err().to_string();
         assert_eq!(text(&[8, 8]), "gpu: k was given 8 bytes for its argument 2, which has 4");

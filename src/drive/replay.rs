@@ -1,0 +1,152 @@
+//! Whole training steps: launched call by call, or, where the device can, recorded once and replayed.
+
+use super::recipe::Stage;
+use super::step::{Outcome, Place, start, step};
+use crate::attack::Targets;
+use crate::base::Result;
+use crate::base::rng::Philox;
+use crate::device::{Address, OnGpu, Recording};
+use crate::nn::{Layer, Model};
+use crate::optim::{Rates, Sgd};
+use crate::tensor::{Array, Tensor};
+
+/// Does the steps of a stage.
+///
+/// The first step of a batch size runs call by call (it loads kernels and makes the optimiser's memory), the second is
+/// recorded, the others replay it. A short last batch runs call by call.
+#[derive(Default)]
+pub struct Stepper {
+    /// The batch size of the last step that ran call by call.
+    warm: Option<usize>,
+    recorded: Option<Recorded>,
+}
+
+/// A recorded step: what it reads, what it writes, and what it says differently each time.
+struct Recorded {
+    recording: Recording,
+    images: Tensor,
+    labels: Array<i32>,
+    start: Option<Tensor>,
+    outcome: Outcome,
+    dials: Dials,
+    /// Where everything was that the step changes in place.
+    homes: Vec<Address>,
+    /// Batches that the step adds to the running statistics' count.
+    batches: u64,
+}
+
+/// What differs from step to step.
+#[derive(Clone, PartialEq)]
+struct Dials {
+    /// Of each forward, the draws of each dropout layer.
+    dropout: Vec<Philox>,
+    rates: Rates,
+}
+
+impl Stepper {
+    /// One step: forward, attack, gradients, and the move of `optimizer` at the learning rate `rate`.
+    pub fn step(
+        &mut self,
+        model: &mut Model,
+        optimizer: &mut Sgd,
+        stage: &Stage,
+        targets: &Targets,
+        place: Place,
+        rate: f32,
+    ) -> Result<Outcome> {
+        let noise = start(model, stage, targets, place)?;
+        let batch = targets.images.shape()[0];
+        if !model.device().records() || (self.warm != Some(batch) && !self.fits(batch)) {
+            self.warm = Some(batch);
+            let (outcome, gradients) = step(model, stage, targets, noise.as_ref(), place)?;
+            optimizer.step(model, &gradients, rate)?;
+            return Ok(outcome);
+        }
+        if !self.fits(batch) || self.recorded.as_ref().is_some_and(|recorded| recorded.homes != homes(model, optimizer)) {
+            self.recorded = Some(Recorded::new(model, optimizer, stage, targets, noise.as_ref(), place, rate)?);
+        } else if let Some(recorded) = &mut self.recorded {
+            recorded.prepare(targets, noise.as_ref(), Dials::of(model, optimizer, place, rate));
+            model.count_batches(recorded.batches);
+        }
+        let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
+        recorded.recording.replay();
+        // The weights have changed behind their packed copies.
+        model.params_mut().into_iter().for_each(|param| param.weight.changed());
+        Ok(recorded.outcome.copied())
+    }
+
+    fn fits(&self, batch: usize) -> bool {
+        self.recorded.as_ref().is_some_and(|recorded| recorded.images.shape()[0] == batch)
+    }
+}
+
+impl Recorded {
+    /// Note a step of this size; nothing runs yet, but the counters move.
+    fn new(
+        model: &mut Model,
+        optimizer: &mut Sgd,
+        stage: &Stage,
+        targets: &Targets,
+        noise: Option<&Tensor>,
+        place: Place,
+        rate: f32,
+    ) -> Result<Recorded> {
+        let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), noise.map(Tensor::copied));
+        let before = model.batches();
+        let device = model.device().clone();
+        let noted = device.record(|| {
+            let targets = Targets { images: &images, labels: &labels, ids: targets.ids };
+            let (outcome, gradients) = step(model, stage, &targets, start.as_ref(), place)?;
+            optimizer.step(model, &gradients, rate)?;
+            Ok(outcome)
+        });
+        let Some(noted) = noted else { unreachable!("asked of a device that records") };
+        let (outcome, recording) = noted?;
+        let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer));
+        Ok(Recorded { recording, images, labels, start, outcome, dials, homes, batches: model.batches() - before })
+    }
+
+    /// Lay the next step's inputs where the recording reads them.
+    fn prepare(&mut self, targets: &Targets, noise: Option<&Tensor>, dials: Dials) {
+        self.images.assign(targets.images);
+        self.labels.assign(targets.labels);
+        if let (Some(start), Some(noise)) = (&mut self.start, noise) {
+            start.assign(noise);
+        }
+        for (&from, &to) in self.dials.dropout.iter().zip(&dials.dropout) {
+            self.recording.turn(from, to);
+        }
+        if self.dials.rates != dials.rates {
+            self.recording.turn(self.dials.rates, dials.rates);
+        }
+        self.dials = dials;
+    }
+}
+
+impl Dials {
+    fn of(model: &Model, optimizer: &Sgd, place: Place, rate: f32) -> Dials {
+        let layers = || model.layers().iter().filter_map(|layer| if let Layer::Dropout(dropout) = layer { Some(dropout) } else { None });
+        let dropout = (0..2).flat_map(|forward| layers().map(move |layer| layer.stream(place.dropout(forward)))).collect();
+        Dials { dropout, rates: optimizer.rates(rate) }
+    }
+}
+
+/// Where parameters, velocities and running statistics lie.
+fn homes(model: &Model, optimizer: &Sgd) -> Vec<Address> {
+    let running = model.layers().iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None });
+    let running = running.flat_map(|norm| [norm.running.mean.address(), norm.running.variance.address()]);
+    let params = model.params().into_iter().map(|param| param.value().address());
+    let velocities = optimizer.velocity().iter().flatten().map(Tensor::address);
+    params.chain(velocities).chain(running).collect()
+}
+
+impl Outcome {
+    /// A copy in memory of its own.
+    fn copied(&self) -> Outcome {
+        Outcome {
+            loss: self.loss.copied(),
+            clean: self.clean.as_ref().map(Array::copied),
+            adversarial: self.adversarial.as_ref().map(Array::copied),
+        }
+    }
+}
