@@ -70,14 +70,17 @@ impl Geometry {
             input[1],
             input[2]
         );
+        let (out_height, out_width) = ((height - weight[1]) / stride + 1, (width - weight[2]) / stride + 1);
+        let rows = input[0] * input[3] * (out_height * out_width).max(input[1] * input[2]);
+        ensure!(rows < 1 << 31, "conv: {rows} pixels and frames in a batch of {}, at most 2^31 - 1; lower the batch", input[0]);
         Ok(Geometry {
             images: input[0] as u32,
             frames: input[3] as u32,
             in_height: input[1] as u32,
             in_width: input[2] as u32,
             in_channels: input[4] as u32,
-            out_height: ((height - weight[1]) / stride + 1) as u32,
-            out_width: ((width - weight[2]) / stride + 1) as u32,
+            out_height: out_height as u32,
+            out_width: out_width as u32,
             out_channels: weight[0] as u32,
             kernel_height: weight[1] as u32,
             kernel_width: weight[2] as u32,
