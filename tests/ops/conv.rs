@@ -2,6 +2,7 @@
 
 use super::common::*;
 use caltrop::base::Shape;
+use caltrop::device::Precision;
 use caltrop::ops::conv::{self, Firing, KeepCurrent};
 use caltrop::ops::lif::{self, Dynamics, Reset};
 use caltrop::ops::norm;
@@ -265,4 +266,41 @@ fn a_fused_product_is_the_product_and_what_follows_it() {
             }
         }
     });
+}
+
+/// Rounded to bf16, to nearest even.
+fn rounded(values: &[f64]) -> Vec<f64> {
+    let round = |&v: &f64| {
+        let bits = (v as f32).to_bits();
+        f64::from(f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+    };
+    values.iter().map(round).collect()
+}
+
+#[test]
+fn bf16_products_are_those_of_rounded_operands() {
+    let small = case("small, numbers", Form::Real, 3, [2, 5, 6], [20, 12], [3, 1, 1]);
+    for device in devices::gpus().iter().map(|device| device.with_precision(Precision::Bf16)) {
+        for case in LARGE.iter().filter(|case| case.conv.c_out % 4 == 0).chain([&small]) {
+            let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+            let x = case.form.values(&random("x", count(&case.input())));
+            let (w, dy) = (random("w", count(&case.weight())), random("dy", count(&case.output())));
+            let (signal, upstream) = (data(&device, case.form, case.input(), &x), tensor(&device, case.output(), &dy));
+            let weight = Weight::new(tensor(&device, case.weight(), &w));
+            let (x, w, dy) = (rounded(&outward(&x, case.input())), rounded(&w), rounded(&outward(&dy, case.output())));
+            let bias = vec![0.0; conv.c_out];
+            let y = conv::forward(&signal, &weight, None, conv.stride, conv.pad).unwrap();
+            let size = inward(&naive::conv_forward(conv, &sizes(&x), &sizes(&w), &bias), case.output());
+            let want = inward(&naive::conv_forward(conv, &x, &w, &bias), case.output());
+            within(&what, &y.to_vec(), &want, |i| walk(count(&case.weight()[1..])) * size[i]);
+            let dx = conv::backward_input(&upstream, &weight, case.input().into(), conv.stride, conv.pad).unwrap();
+            let size = inward(&naive::conv_backward_input(conv, &sizes(&w), &sizes(&dy)), case.input());
+            let want = inward(&naive::conv_backward_input(conv, &w, &dy), case.input());
+            within(&what, &dx.to_vec(), &want, |i| walk(count(&case.weight()[..3])) * size[i]);
+            let dw = conv::backward_weight(&signal, &upstream, case.weight().into(), conv.stride, conv.pad).unwrap();
+            let size = naive::conv_backward_weight(conv, &sizes(&x), &sizes(&dy));
+            let want = naive::conv_backward_weight(conv, &x, &dy);
+            within(&what, &dw.to_vec(), &want, |i| walk(dy.len() / conv.c_out) * size[i]);
+        }
+    }
 }

@@ -63,7 +63,7 @@ fn with<'a>(launch: Launch<'a>, x: &Data) -> Launch<'a> {
 /// The shape of a block of results (`Tile` in kernels/product.cuh).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tile {
-    /// 128 x 128 by eight warps.
+    /// 128 x 128 by eight warps of 64 x 32, or four of 64 x 64.
     Large,
     /// 64 x 64 by four warps.
     Small,

@@ -162,7 +162,7 @@ impl Plan {
 
     /// Shared memory: the stages, and afterwards a staging of results (`tail_bytes`).
     fn grid(&self, rows: &Rows) -> Grid {
-        let (side, threads) = self.tile.map_or((SIMT, 256), |tile| (tile.side(), tile.threads()));
+        let (side, threads) = self.tile.map_or((SIMT, 256), |tile| (tile.side(), if self.terms == 1 { 128 } else { tile.threads() }));
         let stages = self.tile.map_or(0, |tile| tile.stages(self.form.terms(self.terms), self.terms));
         let staging = side * 72 * 4 + threads as usize / 64 * 2 * 64 * 8;
         Grid::blocks(self.row_blocks(rows) * (rows.columns as usize).div_ceil(side), threads).with_shared(stages.max(staging))
