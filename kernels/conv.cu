@@ -1,7 +1,7 @@
 // Convolutions and linear layers (a linear layer is the 1x1 convolution of a 1x1 image): forward, both gradients, bias.
 //   y[n,i,j,f,co] = b[co] + sum over kh, kw, ci of w[co,kh,kw,ci] x[n, i*s+kh-p, j*s+kw-p, f, ci]
 // Contract: results are written (=), none added to. Names: form of the activation, terms of an f32 (3: f32; 1: bf16), tile
-// (large 128 x 128 by 8 warps, small 64 x 64 by 4). What they refuse (odd channels) goes to the _ffma kernels.
+// (large 128 x 128, small 64 x 64). What they refuse (odd channels) goes to the _ffma kernels.
 #include "rows.cuh"
 #include "simt.cuh"
 #include "weight.cuh"
@@ -18,9 +18,9 @@ KERNEL(conv_rows_real_3_small, 128, 3, Rows g, const float* x, const bf16* w, co
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
     rows_product<Real, Tile<3, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
-KERNEL(conv_rows_real_1_large, 256, 2, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
+KERNEL(conv_rows_real_1_large, 128, 2, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Real, Tile<1, 1, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+    rows_product<Real, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
 KERNEL(conv_rows_real_1_small, 128, 3, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
@@ -34,9 +34,9 @@ KERNEL(conv_rows_spikes_3_small, 128, 3, Rows g, const uint8_t* x, const bf16* w
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
     rows_product<Spikes, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
-KERNEL(conv_rows_spikes_1_large, 256, 2, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
+KERNEL(conv_rows_spikes_1_large, 128, 2, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Spikes, Tile<1, 1, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+    rows_product<Spikes, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
 KERNEL(conv_rows_spikes_1_small, 128, 3, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
@@ -50,9 +50,9 @@ KERNEL(conv_rows_quarters_3_small, 128, 3, Rows g, const uint32_t* x, const bf16
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
     rows_product<Quarters, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
-KERNEL(conv_rows_quarters_1_large, 256, 2, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
+KERNEL(conv_rows_quarters_1_large, 128, 2, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Quarters, Tile<1, 1, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+    rows_product<Quarters, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
 KERNEL(conv_rows_quarters_1_small, 128, 3, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
        const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {

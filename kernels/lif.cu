@@ -211,10 +211,7 @@ DEVI double through_time(const Route& r, const Dynamics& d, const Surrogate& sur
     for (int j = WINDOW - 1; j >= 0; j--) {
       if (j < count) {
         step_back<V>(n, surrogate, d.soft, u[j], g[j], dv, threshold);
-        if (HELD) {
-#pragma unroll
-          for (int i = 0; i < V; i++) sum.at[i] += g[j].at[i];
-        }
+        if (HELD) sum = plus<V>(sum, g[j]);
       }
     }
 #pragma unroll
@@ -326,7 +323,15 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
       }
     }
   }
-  Pack<V> sum = splat<V>(0.0f);
+  // What a gradient is multiplied by on its way into dx, and into the sums: 0 where the neuron never fired.
+  const float times = HELD && r.gradient_frames == 1 ? (float)d.steps : 1.0f;
+  Pack<V> factor, pass, sum = splat<V>(0.0f);
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    bool fired = ever >> i & 1;
+    factor.at[i] = (fired ? (back.scaled ? n.scale.at[i] : 1.0f) : 0.0f) * times;
+    pass.at[i] = fired ? times : 0.0f;
+  }
   const uint32_t wanted = HELD ? r.gradient_frames : frames;
   for (uint32_t start = 0; start < wanted; start += WINDOW) {
     const int count = steps_from(start, wanted);
@@ -334,25 +339,16 @@ DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, con
     if (SUMS && !HELD) load_frames<V>(u, at.y + (uint64_t)start * r.channels, r.channels, count);
 #pragma unroll
     for (int j = 0; j < WINDOW; j++) {
-      if (j < count) {
-#pragma unroll
-        for (int i = 0; i < V; i++) {
-          if (HELD) sum.at[i] += g[j].at[i];
-          else g[j].at[i] = ever >> i & 1 ? g[j].at[i] : 0.0f;
-        }
-        if (!HELD) {
-          add(sums, g[j], u[j]);
-          store_scaled<V>(dx + (uint64_t)(start + j) * r.channels, g[j], n.scale, back.scaled);
-        }
+      if (HELD && j < count) sum = plus<V>(sum, g[j]);
+      if (!HELD && j < count) {
+        if (SUMS) add(sums, product<V>(g[j], pass), u[j]);
+        store<V>(dx + (uint64_t)(start + j) * r.channels, product<V>(g[j], factor));
       }
     }
   }
   if (HELD) {
-    const float times = r.gradient_frames == 1 ? (float)d.steps : 1.0f;
-#pragma unroll
-    for (int i = 0; i < V; i++) sum.at[i] = ever >> i & 1 ? sum.at[i] * times : 0.0f;
-    add(sums, sum, y);
-    store_scaled<V>(dx, sum, n.scale, back.scaled);
+    add(sums, product<V>(sum, pass), y);
+    store<V>(dx, product<V>(sum, factor));
   }
 }
 

@@ -40,7 +40,7 @@ struct Fire {
 struct Tail {
     const float* bias;         // [columns], added to y
     float* y;                  // [rows, columns]
-    double* moments;           // [blocks of rows][2][columns]: sum of y and of y^2 over the block's rows
+    double* moments;           // [columns][blocks of rows][2]: sum of y and of y^2 over the block's rows (norm_moments_finish adds them)
     const float *scale, *shift;  // [columns]: x = scale * y + shift for what follows
     const float* v_th;         // []
     uint8_t* spikes;           // [pixels, ceil(steps/8), columns]: the neuron's codes
@@ -128,6 +128,7 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
 template <int THREADS, int BM> DEVI void finish_moments(const Rows& g, double* moments, float* staged, uint32_t rows, uint32_t n0, uint32_t m_block) {
     const uint32_t c = threadIdx.x % TAIL_COLUMNS, part = threadIdx.x / TAIL_COLUMNS;
     constexpr uint32_t PARTS = THREADS / TAIL_COLUMNS;
+    const uint32_t m_blocks = (rows_of(g) + g.block_rows - 1) / g.block_rows;
     double* scratch = reinterpret_cast<double*>(staged + BM * TAIL_STRIDE);  // [PARTS][2][64]
     Sum sum, square;
 #pragma unroll 1
@@ -143,7 +144,7 @@ template <int THREADS, int BM> DEVI void finish_moments(const Rows& g, double* m
     if (part < 2 && n0 + c < g.columns) {
         double total = 0.0;
         for (uint32_t p = 0; p < PARTS; p++) total += scratch[(p * 2 + part) * TAIL_COLUMNS + c];
-        moments[((size_t)m_block * 2 + part) * g.columns + n0 + c] = total;
+        moments[((size_t)(n0 + c) * m_blocks + m_block) * 2 + part] = total;
     }
     __syncthreads();
 }

@@ -37,3 +37,17 @@ template <int V> DEVI Pack<V> splat(float value) {
 template <int V> DEVI Pack<V> load_or(const float* from, uint32_t channel, float otherwise) {
   return from ? load<V>(from + channel) : splat<V>(otherwise);
 }
+
+template <int V> DEVI Pack<V> plus(const Pack<V>& a, const Pack<V>& b) {
+  Pack<V> r;
+#pragma unroll
+  for (int j = 0; j < V; j++) r.at[j] = a.at[j] + b.at[j];
+  return r;
+}
+
+template <int V> DEVI Pack<V> product(const Pack<V>& a, const Pack<V>& b) {
+  Pack<V> r;
+#pragma unroll
+  for (int j = 0; j < V; j++) r.at[j] = a.at[j] * b.at[j];
+  return r;
+}

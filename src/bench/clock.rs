@@ -65,9 +65,11 @@ impl Clock {
         Clock { device: device.clone(), seconds, scratch }
     }
 
-    /// Time `work`. Its first run packs weights and fills pools and does not count. Errors: those of `work`, an interrupt.
+    /// Time `work`. Its first run packs weights and fills pools, on a GPU its second may record it for the others; neither
+    /// counts. Errors: those of `work`, an interrupt.
     pub fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
-        self.run(&mut work)?;
+        let warm_up = if let Device::Gpu(_) = self.device { 2 } else { 1 };
+        (0..warm_up).try_for_each(|_| self.run(&mut work).map(drop))?;
         let (begin, mut samples) = (Instant::now(), Vec::new());
         while samples.len() < LEAST || (begin.elapsed().as_secs_f64() < self.seconds && samples.len() < MOST) {
             watch::check()?;

@@ -5,6 +5,7 @@ mod model;
 mod neuron;
 mod param;
 mod product;
+mod unit;
 
 pub use dropout::Dropout;
 pub use model::{Activity, Model, Spec};

@@ -1,7 +1,7 @@
 //! A network: pixels in, logits out, and the way back.
 
 use super::neuron::through_pool;
-use super::{Layer, Neuron, Norm, Param, Role};
+use super::{Layer, Neuron, Norm, Param, Role, unit};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
@@ -146,9 +146,20 @@ impl Model {
         let steps = if let Fire::Spike { steps } = pass.fire { steps } else { 1 };
         let mut signal = self.present(images, steps)?;
         let mut saved = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
+        let mut layers = self.layers.as_slice();
+        while let [layer, rest @ ..] = layers {
+            if let (Layer::Product(product), [Layer::Neuron(neuron), rest @ ..]) = (layer, rest) {
+                match unit::forward(product, neuron, signal, pass)? {
+                    Ok((next, kept)) => {
+                        (signal, layers) = (next, rest);
+                        saved.extend(kept);
+                        continue;
+                    }
+                    Err(x) => signal = x,
+                }
+            }
             let (next, kept) = layer.forward(signal, pass)?;
-            signal = next;
+            (signal, layers) = (next, rest);
             saved.push(kept);
         }
         let steps = pool::numbers(&signal.data);

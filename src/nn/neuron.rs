@@ -52,16 +52,22 @@ impl Neuron {
 
     pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
         let Data::Real(y) = x.data else { return Err(fail!("{}: a neuron wants a current, got spikes", self.v_th.name)) };
-        let (affine, moments) = self.normalise(&y, pass.statistics)?.unzip();
+        let map = self.normalise(&y, pass.statistics)?;
+        self.respond(y, x.frames, map, pass)
+    }
+
+    /// The signal behind the current y under this map, and what the pass keeps.
+    pub(super) fn respond(&self, y: Tensor, frames: Frames, map: Option<(Affine, Moments)>, pass: &Pass) -> Result<(Signal, Saved)> {
+        let (affine, moments) = map.unzip();
         let (data, after, spikes) = match pass.fire {
-            Fire::Relu => (Data::Real(relu::forward(&y, affine.as_ref())), x.frames, None),
+            Fire::Relu => (Data::Real(relu::forward(&y, affine.as_ref())), frames, None),
             Fire::Spike { steps } => {
                 let spikes = lif::forward(&y, affine.as_ref(), self.v_th.value(), self.dynamics(steps))?;
                 (spikes.clone(), Frames::Each(steps), Some(spikes))
             }
         };
         let kept = pass.keep > Keep::Spikes;
-        let saved = Saved::Neuron { y: kept.then_some(y), affine, moments, frames: x.frames, spikes };
+        let saved = Saved::Neuron { y: kept.then_some(y), affine, moments, frames, spikes };
         Ok((Signal { data, frames: after }, saved))
     }
 

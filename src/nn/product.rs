@@ -1,7 +1,7 @@
 //! Convolution and linear layers: linear in the signal, so they run on whatever frames arrive.
 
 use super::Param;
-use crate::autodiff::{Grad, Gradients, Keep, Pass, Saved, Signal, Want};
+use crate::autodiff::{Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::Spread;
 use crate::ops::{conv, frames, pool};
@@ -25,9 +25,13 @@ impl Product {
         let bias = self.bias.as_ref().map(Param::value);
         let y =
             conv::forward(&x.data, &self.weight.weight, bias, self.stride, self.pad).map_err(|error| error.within(&self.weight.name))?;
-        let shape = x.data.shape();
-        let saved = Saved::Product { x: (pass.keep == Keep::All).then_some(x.data), shape, frames: x.frames };
-        Ok((Signal { data: Data::Real(y), frames: x.frames }, saved))
+        Ok((Signal { data: Data::Real(y), frames: x.frames }, self.saved(x.data, x.frames, pass)))
+    }
+
+    /// What a pass keeps of this product's input.
+    pub(super) fn saved(&self, x: Data, frames: Frames, pass: &Pass) -> Saved {
+        let shape = x.shape();
+        Saved::Product { x: (pass.keep == Keep::All).then_some(x), shape, frames }
     }
 
     pub(super) fn backward(&self, x: &Option<Data>, shape: Shape, dy: Grad, want: Want, gradients: &mut Gradients) -> Result<Grad> {

@@ -2,7 +2,10 @@
 
 use super::common::*;
 use caltrop::base::Shape;
-use caltrop::ops::conv;
+use caltrop::device::Precision;
+use caltrop::ops::conv::{self, Firing, KeepCurrent};
+use caltrop::ops::lif::{self, Dynamics, Reset};
+use caltrop::ops::norm;
 use caltrop::ops::product::Weight;
 use naive::{Conv, time_inward, time_outward};
 
@@ -203,4 +206,101 @@ fn transformed_products_stay_within_their_stated_tolerance() {
         let largest = want.iter().fold(0.0f64, |most, x| most.max(x.abs()));
         within(&what, &dx.to_vec(), &want, |_| 3e-5 * largest);
     });
+}
+
+/// Blocks enough for the wide tiles of a GPU.
+const LARGE: [Case; 3] = [
+    case("large, numbers", Form::Real, 1, [1, 61, 113], [20, 132], [1, 1, 0]),
+    case("large, spikes", Form::Spikes, 8, [1, 29, 30], [16, 130], [1, 1, 0]),
+    case("large, quarters", Form::Quarters, 13, [1, 31, 17], [4, 132], [1, 1, 0]),
+];
+
+#[test]
+fn large_products_are_the_oracle_s() {
+    everywhere(&LARGE, |device, case| {
+        let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+        let x = case.form.values(&random("x", count(&case.input())));
+        let (w, dy) = (random("w", count(&case.weight())), random("dy", count(&case.output())));
+        let (signal, upstream) = (data(device, case.form, case.input(), &x), tensor(device, case.output(), &dy));
+        let weight = Weight::new(tensor(device, case.weight(), &w));
+        let (x, dy) = (outward(&x, case.input()), outward(&dy, case.output()));
+        let y = conv::forward(&signal, &weight, None, conv.stride, conv.pad).unwrap();
+        let bias = vec![0.0; conv.c_out];
+        let want = inward(&naive::conv_forward(conv, &x, &w, &bias), case.output());
+        let size = inward(&naive::conv_forward(conv, &sizes(&x), &sizes(&w), &bias), case.output());
+        within(&what, &y.to_vec(), &want, |i| walk(conv.c_in) * size[i]);
+        let dw = conv::backward_weight(&signal, &upstream, case.weight().into(), conv.stride, conv.pad).unwrap();
+        let size = naive::conv_backward_weight(conv, &sizes(&x), &sizes(&dy));
+        let want = naive::conv_backward_weight(conv, &x, &dy);
+        within(&what, &dw.to_vec(), &want, |i| walk(dy.len() / conv.c_out) * size[i]);
+    });
+}
+
+#[test]
+fn a_fused_product_is_the_product_and_what_follows_it() {
+    everywhere(&CASES, |device, case| {
+        let (conv, what) = (&case.conv, format!("{} on {}", case.name, device.describe()));
+        let x = data(device, case.form, case.input(), &case.form.values(&random("x", count(&case.input()))));
+        let weight = Weight::new(tensor(device, case.weight(), &random("w", count(&case.weight()))));
+        let bias = tensor(device, [conv.c_out], &random("b", conv.c_out));
+        let (_, _, affine) = affine(device, conv.c_out);
+        let v_th = tensor(device, [], &[0.8]);
+        // By one thread each: the same sums, rounded to f32 once.
+        let y = conv::forward(&x, &weight, Some(&bias), conv.stride, conv.pad).unwrap();
+        let (again, moments) = conv::forward_moments(&x, &weight, Some(&bias), conv.stride, conv.pad).unwrap();
+        assert_eq!(again.to_vec(), y.to_vec(), "{what}");
+        let want = norm::moments(&y).unwrap();
+        within(&format!("{what}: mean"), &moments.mean.to_vec(), &wide(&want.mean), |i| 1e-6 * (1e-3 + wide(&want.mean)[i].abs()));
+        let spread = |i: usize| 1e-6 * (wide(&want.variance)[i] + wide(&want.mean)[i].powi(2));
+        within(&format!("{what}: variance"), &moments.variance.to_vec(), &wide(&want.variance), spread);
+        let held = if case.frames == 1 { 11 } else { case.frames };
+        for reset in [Reset::Hard, Reset::Soft] {
+            let dynamics = Dynamics { steps: held, leak: 0.9, reset };
+            let Data::Spikes { codes, .. } = lif::forward(&y, Some(&affine), &v_th, dynamics).unwrap() else { unreachable!() };
+            for keep in [KeepCurrent::Yes, KeepCurrent::No] {
+                let firing = Firing { affine: Some(&affine), v_th: &v_th, dynamics };
+                let (current, spikes) = conv::fire(&x, &weight, Some(&bias), conv.stride, conv.pad, firing, keep).unwrap();
+                let Data::Spikes { codes: fused, .. } = spikes else { unreachable!() };
+                assert_eq!(fused.to_vec(), codes.to_vec(), "{what}, {reset:?}");
+                assert_eq!(current.map(|current| current.to_vec()), (keep == KeepCurrent::Yes).then(|| y.to_vec()), "{what}");
+            }
+        }
+    });
+}
+
+/// Rounded to bf16, to nearest even.
+fn rounded(values: &[f64]) -> Vec<f64> {
+    let round = |&v: &f64| {
+        let bits = (v as f32).to_bits();
+        f64::from(f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000))
+    };
+    values.iter().map(round).collect()
+}
+
+#[test]
+fn bf16_products_are_those_of_rounded_operands() {
+    let small = case("small, numbers", Form::Real, 3, [2, 5, 6], [20, 12], [3, 1, 1]);
+    for device in devices::gpus().iter().map(|device| device.with_precision(Precision::Bf16)) {
+        for case in LARGE.iter().filter(|case| case.conv.c_out % 4 == 0).chain([&small]) {
+            let (conv, what) = (case.unrolled(), format!("{} on {}", case.name, device.describe()));
+            let x = case.form.values(&random("x", count(&case.input())));
+            let (w, dy) = (random("w", count(&case.weight())), random("dy", count(&case.output())));
+            let (signal, upstream) = (data(&device, case.form, case.input(), &x), tensor(&device, case.output(), &dy));
+            let weight = Weight::new(tensor(&device, case.weight(), &w));
+            let (x, w, dy) = (rounded(&outward(&x, case.input())), rounded(&w), rounded(&outward(&dy, case.output())));
+            let bias = vec![0.0; conv.c_out];
+            let y = conv::forward(&signal, &weight, None, conv.stride, conv.pad).unwrap();
+            let size = inward(&naive::conv_forward(conv, &sizes(&x), &sizes(&w), &bias), case.output());
+            let want = inward(&naive::conv_forward(conv, &x, &w, &bias), case.output());
+            within(&what, &y.to_vec(), &want, |i| walk(count(&case.weight()[1..])) * size[i]);
+            let dx = conv::backward_input(&upstream, &weight, case.input().into(), conv.stride, conv.pad).unwrap();
+            let size = inward(&naive::conv_backward_input(conv, &sizes(&w), &sizes(&dy)), case.input());
+            let want = inward(&naive::conv_backward_input(conv, &w, &dy), case.input());
+            within(&what, &dx.to_vec(), &want, |i| walk(count(&case.weight()[..3])) * size[i]);
+            let dw = conv::backward_weight(&signal, &upstream, case.weight().into(), conv.stride, conv.pad).unwrap();
+            let size = naive::conv_backward_weight(conv, &sizes(&x), &sizes(&dy));
+            let want = naive::conv_backward_weight(conv, &x, &dy);
+            within(&what, &dw.to_vec(), &want, |i| walk(dy.len() / conv.c_out) * size[i]);
+        }
+    }
 }

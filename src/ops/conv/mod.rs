@@ -4,11 +4,14 @@
 //! A linear layer is the 1x1 convolution of a 1x1 image: `[N,1,1,F,in]` by `[out,1,1,in]`.
 
 mod cpu;
+mod gpu;
 mod patches;
 mod winograd;
 
 use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
+use crate::ops::lif::{self, Dynamics};
+use crate::ops::norm::{self, Affine, Moments};
 use crate::ops::product::Weight;
 use crate::tensor::{Data, Tensor};
 use bytemuck::{Pod, Zeroable};
@@ -67,14 +70,17 @@ impl Geometry {
             input[1],
             input[2]
         );
+        let (out_height, out_width) = ((height - weight[1]) / stride + 1, (width - weight[2]) / stride + 1);
+        let rows = input[0] * input[3] * (out_height * out_width).max(input[1] * input[2]);
+        ensure!(rows < 1 << 31, "conv: {rows} pixels and frames in a batch of {}, at most 2^31 - 1; lower the batch", input[0]);
         Ok(Geometry {
             images: input[0] as u32,
             frames: input[3] as u32,
             in_height: input[1] as u32,
             in_width: input[2] as u32,
             in_channels: input[4] as u32,
-            out_height: ((height - weight[1]) / stride + 1) as u32,
-            out_width: ((width - weight[2]) / stride + 1) as u32,
+            out_height: out_height as u32,
+            out_width: out_width as u32,
             out_channels: weight[0] as u32,
             kernel_height: weight[1] as u32,
             kernel_width: weight[2] as u32,
@@ -154,6 +160,70 @@ struct Extents {
 
 /// y = conv(x, w) + bias. Errors: those of [`Geometry::new`], a bias of another length.
 pub fn forward(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<Tensor> {
+    let geometry = checked(x, weight, bias, stride, pad)?;
+    match x.device() {
+        Device::Gpu(gpu) => Ok(gpu::forward(gpu, &geometry, x, weight, bias)),
+        Device::Cpu(cpu) => Ok(cpu::forward(cpu, &geometry, x, weight, bias)),
+    }
+}
+
+/// y and its moments over everything but channels (a GPU sums them while y is on the chip). Errors: as [`forward`], and
+/// those of [`norm::moments`].
+pub fn forward_moments(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<(Tensor, Moments)> {
+    let geometry = checked(x, weight, bias, stride, pad)?;
+    match x.device() {
+        Device::Gpu(gpu) if geometry.output_shape().count() > 0 => Ok(gpu::forward_moments(gpu, &geometry, x, weight, bias)),
+        _ => {
+            let y = forward(x, weight, bias, stride, pad)?;
+            let moments = norm::moments(&y)?;
+            Ok((y, moments))
+        }
+    }
+}
+
+/// The neuron behind a product.
+#[derive(Clone, Copy)]
+pub struct Firing<'a> {
+    /// The normalisation.
+    pub affine: Option<&'a Affine>,
+    /// The threshold, `[]`.
+    pub v_th: &'a Tensor,
+    /// The dynamics.
+    pub dynamics: Dynamics,
+}
+
+/// Whether the current y of a fused product and neuron is wanted: a backward needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepCurrent {
+    /// It is returned.
+    Yes,
+    /// It never leaves the chip (of a GPU).
+    No,
+}
+
+/// Spikes of the neuron behind y = conv(x, w) + bias, and y if it is kept. Errors: as [`forward`] and [`lif::forward`].
+pub fn fire(
+    x: &Data,
+    weight: &Weight,
+    bias: Option<&Tensor>,
+    stride: usize,
+    pad: usize,
+    firing: Firing,
+    keep: KeepCurrent,
+) -> Result<(Option<Tensor>, Data)> {
+    let geometry = checked(x, weight, bias, stride, pad)?;
+    lif::check(geometry.output_shape(), firing.affine, firing.dynamics)?;
+    match x.device() {
+        Device::Gpu(gpu) if gpu::fires(x) => Ok(gpu::fire(gpu, &geometry, x, weight, bias, firing, keep)),
+        _ => {
+            let y = forward(x, weight, bias, stride, pad)?;
+            let spikes = lif::forward(&y, firing.affine, firing.v_th, firing.dynamics)?;
+            Ok(((keep == KeepCurrent::Yes).then_some(y), spikes))
+        }
+    }
+}
+
+fn checked(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad: usize) -> Result<Geometry> {
     let geometry = Geometry::new(x.shape(), weight.value().shape(), stride, pad)?;
     if let Some(bias) = bias {
         ensure!(
@@ -163,10 +233,7 @@ pub fn forward(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, 
             bias.shape()
         );
     }
-    match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
-        Device::Cpu(cpu) => Ok(cpu::forward(cpu, &geometry, x, weight, bias)),
-    }
+    Ok(geometry)
 }
 
 /// dx `[N,H,W,F,C_in]` of dy `[N,OH,OW,F,C_out]`; F is dy's own. `input` is the shape of x (its F is not read).
@@ -175,7 +242,7 @@ pub fn backward_input(dy: &Tensor, weight: &Weight, input: Shape, stride: usize,
     let geometry = Geometry::new(input, weight.value().shape(), stride, pad)?;
     ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
     match dy.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::backward_input(gpu, &geometry, dy, weight)),
         Device::Cpu(cpu) => Ok(cpu::backward_input(cpu, &geometry, dy, weight)),
     }
 }
@@ -185,7 +252,7 @@ pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad:
     let geometry = Geometry::new(x.shape(), weight, stride, pad)?;
     ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
     match x.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => Ok(gpu::backward_weight(gpu, &geometry, x, dy)),
         Device::Cpu(cpu) => Ok(cpu::backward_weight(cpu, &geometry, x, dy)),
     }
 }
@@ -193,7 +260,7 @@ pub fn backward_weight(x: &Data, dy: &Tensor, weight: Shape, stride: usize, pad:
 /// db `[C_out]` = Σ of dy over everything but channels.
 pub fn backward_bias(dy: &Tensor) -> Tensor {
     match dy.device() {
-        Device::Gpu(_) => crate::ops::missing(),
+        Device::Gpu(gpu) => gpu::backward_bias(gpu, dy),
         Device::Cpu(cpu) => cpu::backward_bias(cpu, dy),
     }
 }

@@ -12,7 +12,7 @@ mod surrogate;
 
 pub use surrogate::{Surrogate, SurrogateKind};
 
-use crate::base::{Result, ensure};
+use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
 use crate::ops::frames::repeat;
 use crate::ops::norm::{self, Affine, Normalised};
@@ -86,7 +86,7 @@ pub enum Down {
 
 /// Spikes of the current scale·y + shift. `v_th` is a scalar. Errors: T = 0, frames neither 1 nor T.
 pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dynamics) -> Result<Data> {
-    check(y, affine, dynamics)?;
+    check(y.shape(), affine, dynamics)?;
     let shape = y.shape();
     let mut codes = Array::unspecified(y.device(), [shape[0], shape[1], shape[2], crate::tensor::planes(dynamics.steps), shape[4]]);
     match y.device() {
@@ -106,7 +106,7 @@ pub fn backward(
     credit: Credit,
     down: Down,
 ) -> Result<Gradients> {
-    check(y, affine, dynamics)?;
+    check(y.shape(), affine, dynamics)?;
     check_upstream(y, upstream, dynamics.steps)?;
     let shape = y.shape();
     let frames = match credit {
@@ -146,7 +146,7 @@ pub fn backward_norm(
 ) -> Result<NormGradients> {
     match y.device() {
         Device::Gpu(gpu) => {
-            check(y, Some(norm.affine), dynamics)?;
+            check(y.shape(), Some(norm.affine), dynamics)?;
             check_upstream(y, upstream, dynamics.steps)?;
             Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit))
         }
@@ -177,8 +177,9 @@ pub fn silent(spikes: &Data) -> u64 {
     }
 }
 
-fn check(y: &Tensor, affine: Option<&Affine>, dynamics: Dynamics) -> Result<()> {
-    let (shape, steps) = (y.shape(), dynamics.steps);
+/// Checks that a current of `shape` can drive the neuron.
+pub(super) fn check(shape: Shape, affine: Option<&Affine>, dynamics: Dynamics) -> Result<()> {
+    let steps = dynamics.steps;
     ensure!(shape.rank() == 5, "lif: the current wants shape NxHxWxFxC, got {shape}");
     ensure!(steps >= 1, "lif: T = 0 where spikes are needed; use --steps 1 or more");
     ensure!(shape[3] == 1 || shape[3] == steps, "lif: {} frames for {steps} steps", shape[3]);

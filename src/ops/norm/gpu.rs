@@ -19,14 +19,24 @@ fn warps(channels: usize) -> Grid {
 pub fn moments(gpu: &Gpu, y: &Tensor) -> Moments {
     let (rows, channels) = extents(y.shape());
     let (tiling, grid) = Tiling::over(rows, channels, THREADS);
-    let blocks = grid.blocks[0];
-    let mut sums = Array::<f64>::unspecified(y.device(), [channels, blocks as usize, 2]);
+    let mut sums = Array::<f64>::unspecified(y.device(), [channels, grid.blocks[0] as usize, 2]);
     gpu.run(&kernel::norm_moments, grid).value(tiling).array(y).array_mut(&mut sums).go();
-    let (mut mean, mut variance) = (Tensor::unspecified(y.device(), [channels]), Tensor::unspecified(y.device(), [channels]));
+    finish_moments(gpu, y, &sums, rows)
+}
+
+/// The moments of `rows` numbers a channel, of which blocks left Σ y and Σ y² in `sums` `[C, blocks, 2]`.
+pub fn from_sums(gpu: &Gpu, sums: &Array<f64>, rows: usize) -> Moments {
+    finish_moments(gpu, &Tensor::zeros(sums.device(), [sums.shape()[0]]), sums, rows)
+}
+
+/// `pivot`: what was taken from each channel's numbers before they were summed, in its first row.
+fn finish_moments(gpu: &Gpu, pivot: &Tensor, sums: &Array<f64>, rows: usize) -> Moments {
+    let (channels, blocks) = (sums.shape()[0], sums.shape()[1]);
+    let (mut mean, mut variance) = (Tensor::unspecified(sums.device(), [channels]), Tensor::unspecified(sums.device(), [channels]));
     gpu.run(&kernel::norm_moments_finish, warps(channels))
-        .array(y)
-        .array(&sums)
-        .value(blocks)
+        .array(pivot)
+        .array(sums)
+        .value(blocks as u32)
         .value(channels as u32)
         .value(rows as u32)
         .array_mut(&mut mean)

@@ -7,7 +7,7 @@
 mod cpu;
 mod gpu;
 
-pub(super) use gpu::finish;
+pub(super) use gpu::{finish, from_sums};
 
 use crate::base::{Result, ensure};
 use crate::device::Device;

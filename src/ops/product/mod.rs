@@ -10,14 +10,16 @@
 mod kernel;
 mod panels;
 pub(super) mod rounding;
+mod split;
 mod transposed;
 
 pub use kernel::{Rows, Run, Segments, Sink, TILE_ROWS, multiply, tile};
 pub use panels::{PANEL, Panels};
+pub use split::Side;
 pub use transposed::{Outer, accumulate};
 
-use crate::device::Cpu;
-use crate::tensor::Tensor;
+use crate::device::{Cpu, Gpu};
+use crate::tensor::{Array, Tensor};
 use std::sync::OnceLock;
 
 /// A layout of a weight that some product wants.
@@ -36,6 +38,8 @@ pub struct Weight {
     value: Tensor,
     packed: [OnceLock<Panels>; 3],
     rounded: OnceLock<Box<Weight>>,
+    /// Terms on a GPU: forward and backward, in three and in one.
+    split: [OnceLock<Array<u16>>; 4],
 }
 
 impl Clone for Weight {
@@ -47,7 +51,7 @@ impl Clone for Weight {
 impl Weight {
     /// A weight `[C_out, kh, kw, C_in]` or `[out, in]` (or any other parameter, which is never packed).
     pub fn new(value: Tensor) -> Self {
-        Weight { value, packed: Default::default(), rounded: OnceLock::new() }
+        Weight { value, packed: Default::default(), rounded: OnceLock::new(), split: Default::default() }
     }
 
     /// The numbers.
@@ -57,7 +61,7 @@ impl Weight {
 
     /// The numbers, writable; packed copies are dropped.
     pub fn value_mut(&mut self) -> &mut Tensor {
-        (self.packed, self.rounded) = Default::default();
+        (self.packed, self.rounded, self.split) = Default::default();
         &mut self.value
     }
 
@@ -74,6 +78,11 @@ impl Weight {
     /// The weight rounded to bf16, for products in that precision on the CPU.
     pub(super) fn rounded(&self, cpu: &Cpu) -> &Weight {
         self.rounded.get_or_init(|| Box::new(Weight::new(rounding::rounded(cpu, &self.value))))
+    }
+
+    /// The weight in `terms` (1 or 3) bf16 terms, as products on a GPU's tensor cores read it (kernels/product.cu).
+    pub(super) fn split(&self, gpu: &Gpu, side: Side, terms: usize) -> &Array<u16> {
+        self.split[side as usize * 2 + usize::from(terms == 1)].get_or_init(|| split::split(gpu, &self.value, side, terms))
     }
 
     pub(super) fn panels(&self, layout: Layout, pack: impl FnOnce() -> Panels) -> &Panels {
