@@ -131,12 +131,6 @@ impl<'a> Sheet<'a> {
         self.push(what, largest, 0.0, failure);
     }
 
-    /// Something that holds or does not; `failure` says how it does not.
-    pub fn holds(&mut self, what: impl Into<String>, failure: Option<String>) {
-        let error = if failure.is_some() { f64::NAN } else { 0.0 };
-        self.push(what, error, 0.0, failure);
-    }
-
     fn compare(&mut self, what: String, got: &[f64], want: &[f64], bound: impl Fn(usize) -> f64) {
         if got.len() != want.len() {
             return self.push(what, f64::NAN, 0.0, Some(format!("got {} elements, want {}", got.len(), want.len())));

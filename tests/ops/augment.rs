@@ -1,7 +1,7 @@
 //! Crop, mirror and cutout where the bytes lie: the loader's bits.
 
 use super::common::*;
-use caltrop::data::{Augment, Flip};
+use caltrop::data::Augment;
 use caltrop::ops::augment::augment;
 use caltrop::tensor::Array;
 

@@ -1,11 +1,11 @@
 //! What the op tests share.
 
-pub use crate::support::close::{assert_close, bound};
+pub use crate::support::close::bound;
 pub use crate::support::devices::{self, Form, data, decoded, same_bits, tensor, twice, wide};
 pub use crate::support::naive;
 pub use caltrop::device::Device;
 use caltrop::selftest;
-pub use caltrop::selftest::data::{U, affine, between, inward, outward, random, sizes, walk};
+pub use caltrop::selftest::data::{U, affine, between, random, sizes, walk};
 pub use caltrop::tensor::{Data, Tensor};
 
 /// Runs the table of `caltrop selftest` called `op` on every device.

@@ -1,12 +1,7 @@
 //! The spiking neuron: forward, backward through time with every surrogate, and through the rate.
 
 use super::common::*;
-use super::conv::{inward, outward};
-use caltrop::base::Shape;
-use caltrop::ops::frames;
 use caltrop::ops::lif::{self, Credit, Down, Dynamics, Reset, Spread, Surrogate, SurrogateKind, Upstream};
-use caltrop::ops::norm::{self, Moments, Moving, Normalised};
-use naive::{Fire, Fired, Neuron};
 
 const V_TH: f32 = 0.7;
 

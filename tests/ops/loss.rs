@@ -1,10 +1,9 @@
 //! Losses of logits: image by image, and as training and attacks combine them.
 
 use super::common::*;
-use caltrop::base::Result;
 use caltrop::ops::loss::{self as parts, Paired};
 use caltrop::tensor::Array;
-use naive::Loss;
+use caltrop::selftest::{LOSSES, Logits, logits};
 
 #[test]
 fn the_table_holds_on_every_device() {
@@ -17,9 +16,9 @@ fn gradients_are_the_differences_of_the_program_s_own_values() {
     const H: f64 = 1.0 / 128.0;
     let device = devices::first();
     let (n, k) = (4, 5);
-    let Numbers { adv, clean, labels } = numbers((n, k, 2.0));
+    let Logits { adv, clean, labels } = logits((n, k, 2.0));
     let y = devices::labels(&device, &labels);
-    for (name, program, _) in PARTS {
+    for (name, program, _) in LOSSES {
         let value = |adv: &[f64], clean: &[f64]| {
             let Paired { values, .. } = program(&tensor(&device, [n, k], adv), &tensor(&device, [n, k], clean), &y).unwrap();
             wide(&values).iter().sum::<f64>()
@@ -38,7 +37,7 @@ fn ties_and_sure_classes_stay_finite() {
     let device = devices::first();
     for logits in [[0.0; 4], [1e4, 0.0, 0.0, -1e4], [-1e4, 1e4, 1e4, 1e4], [3.0, 3.0, 1.0, 1.0]] {
         let (a, y) = (tensor(&device, [1, 4], &logits), devices::labels(&device, &[0]));
-        for (name, program, _) in PARTS {
+        for (name, program, _) in LOSSES {
             let Paired { values, dadv, dclean } = program(&a, &a, &y).unwrap();
             let all = [values.to_vec(), dadv.to_vec(), dclean.to_vec()].concat();
             assert!(all.iter().all(|v| v.is_finite()), "{name} of {logits:?}: {all:?}");
@@ -73,11 +72,11 @@ fn one_class_has_no_other() {
 #[test]
 fn a_gpu_answers_nan_for_a_label_out_of_range_and_spares_its_neighbours() {
     for device in devices::emulated() {
-        let Numbers { adv, clean, .. } = numbers((5, 7, 2.0));
+        let Logits { adv, clean, .. } = logits((5, 7, 2.0));
         let (a, c) = (tensor(&device, [5, 7], &adv), tensor(&device, [5, 7], &clean));
         let given = |labels: [i32; 5]| Array::from_slice(&device, [5], &labels);
         let (broken, whole) = (given([0, 7, 6, -1, 1]), given([0, 0, 6, 0, 1]));
-        for (name, program, _) in PARTS.iter().filter(|part| part.0 != "kl") {
+        for (name, program, _) in LOSSES.iter().filter(|part| part.0 != "kl") {
             let read = |y| {
                 let Paired { values, dadv, dclean } = program(&a, &c, y).unwrap();
                 [values, dadv, dclean].map(|tensor| tensor.to_vec())

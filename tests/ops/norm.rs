@@ -1,8 +1,7 @@
 //! Batch norm: moments, the affine map, its gradients, the running statistics.
 
 use super::common::*;
-use caltrop::ops::norm::{self, Moments, Moving};
-use naive::{NORM_EPS, Normed, Statistics};
+use caltrop::ops::norm::{self};
 
 #[test]
 fn the_table_holds_on_every_device() {

@@ -1,8 +1,6 @@
 //! Average pooling of numbers and of spike codes.
 
 use super::common::*;
-use super::conv::{inward, outward};
-use caltrop::base::Shape;
 use caltrop::ops::pool;
 
 #[test]

@@ -1,9 +1,7 @@
 //! ReLU behind an affine map.
 
 use super::common::*;
-use super::conv::{inward, outward};
 use caltrop::ops::lif::{Down, Spread, Upstream};
-use caltrop::ops::norm::{self, Moving, Normalised};
 use caltrop::ops::relu;
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod augment;
 mod blend;
+mod conv;
 mod convex;
 mod dropout;
 mod flatten;
@@ -24,7 +25,8 @@ use super::sheet::Sheet;
 pub type Table = (&'static str, fn(&mut Sheet));
 
 /// The tables of all ops.
-pub const TABLES: [Table; 15] = [
+pub const TABLES: [Table; 16] = [
+    ("conv", conv::table),
     ("lif", lif::table),
     ("norm", norm::table),
     ("relu", relu::table),
