@@ -2,64 +2,56 @@
 //! `kernels/gpu.cuh` with random registers. The tests run the same tables; a user runs them on a GPU of their own.
 
 mod cases;
+mod conform;
 pub mod data;
 pub mod naive;
+mod report;
 mod sheet;
 
 pub use cases::loss::{Numbers as Logits, PARTS as LOSSES, numbers as logits};
+pub use report::Report;
 pub use sheet::Row;
 
 use crate::base::{Result, suggest, usage};
 use crate::device::{Device, Precision};
-use serde::Serialize;
 use sheet::Sheet;
 
 /// The name under which the wrappers are checked, beside the ops.
 pub const CONFORM: &str = "conform";
 
 /// Every table's name, in the order in which they run.
-pub fn names() -> Vec<&'static str> {
-    cases::TABLES.iter().map(|(op, _)| *op).collect()
+pub fn names() -> impl Iterator<Item = &'static str> {
+    cases::TABLES.iter().map(|(op, _)| *op)
 }
 
-/// What a run found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// The device, in words (a GPU's with its driver).
-    pub device: String,
-    /// The program's version.
-    pub version: &'static str,
-    /// The commit that it was built from.
-    pub commit: &'static str,
-    /// Checks that passed.
-    pub passed: usize,
-    /// Checks in all.
-    pub checks: usize,
-    /// Why the run ended early, if it did.
-    pub fault: Option<String>,
-    /// Every comparison.
-    pub rows: Vec<Row>,
+/// The names of the tables that have something to check on `device`: all, or all but [`CONFORM`] where no kernels run.
+pub fn names_for(device: &Device) -> Vec<&'static str> {
+    names().filter(|&op| op != CONFORM || matches!(device, Device::Gpu(_))).collect()
 }
 
-impl Report {
-    /// What failed first, if anything did.
-    pub fn first_failure(&self) -> Option<String> {
-        let row = self.rows.iter().find(|row| !row.passed)?;
-        Some(format!("{} {}, {}: {}: {}", row.op, row.check, row.case, row.what, row.failure.as_deref().unwrap_or("failed")))
+/// Whether all of `ops` are known. Errors (usage): the first that is not.
+pub fn check(ops: &[impl AsRef<str>]) -> Result<()> {
+    match ops.iter().map(AsRef::as_ref).find(|&op| names().all(|known| known != op)) {
+        Some(op) => Err(usage!("--ops {op}: no such op{}", suggest(op, names()))),
+        None => Ok(()),
     }
 }
 
-/// Run the tables called `ops` on `device`, whatever its precision (both are checked); `began` hears each name before it runs.
+/// Run the tables called `ops` on `device`, whatever its precision (both are checked); `began` hears each name before it
+/// runs.
 ///
-/// Errors (usage): an unknown name, or one that has nothing to check on this device. What goes wrong on the device is in
+/// Errors: those of `began`; (usage) an unknown name, or one that has nothing to check on this device. What goes wrong on the device is in
 /// the report.
-pub fn run(device: &Device, ops: &[&str], began: impl Fn(&str)) -> Result<Report> {
-    let tables: Vec<&cases::Table> = ops.iter().map(|op| table(op, device)).collect::<Result<_>>()?;
+pub fn run(device: &Device, ops: &[impl AsRef<str>], began: impl Fn(&str) -> Result<()>) -> Result<Report> {
+    check(ops)?;
     let device = &device.with_precision(Precision::F32);
+    if matches!(device, Device::Cpu(_)) && ops.iter().any(|op| op.as_ref() == CONFORM) {
+        return Err(usage!("--ops {CONFORM}: a CPU runs no kernels; use --device cuda or emulated"));
+    }
     let mut sheet = Sheet::new(device);
-    for (op, rows) in tables {
+    for (op, rows) in cases::TABLES.into_iter().filter(|(op, _)| ops.iter().any(|wanted| wanted.as_ref() == *op)) {
         if sheet.fault().is_none() {
-            began(op);
+            began(op)?;
             sheet.begin(op);
             rows(&mut sheet);
         }
@@ -74,13 +66,4 @@ pub fn run(device: &Device, ops: &[&str], began: impl Fn(&str)) -> Result<Report
         fault,
         rows,
     })
-}
-
-fn table(op: &str, device: &Device) -> Result<&'static cases::Table> {
-    let found = cases::TABLES.iter().find(|(name, _)| *name == op);
-    let table = found.ok_or_else(|| usage!("--ops {op}: no such op{}", suggest(op, names())))?;
-    match device {
-        Device::Cpu(_) if op == CONFORM => Err(usage!("--ops {op}: a CPU runs no kernels; use --device cuda or emulated")),
-        _ => Ok(table),
-    }
 }

@@ -107,6 +107,11 @@ impl<'a> Sheet<'a> {
         self.compare(what.into(), &got, want, bound);
     }
 
+    /// As [`Sheet::within`], of f64.
+    pub fn within_wide(&mut self, what: impl Into<String>, got: &[f64], want: &[f64], bound: impl Fn(usize) -> f64) {
+        self.compare(what.into(), got, want, bound);
+    }
+
     /// |got − want| ≤ absolute + relative·|want|; where `want` is 0 everywhere, `got` must be exactly that.
     pub fn close(&mut self, what: impl Into<String>, got: &[f32], want: &[f64], (absolute, relative): (f64, f64)) {
         let nothing = want.iter().all(|&w| w == 0.0);

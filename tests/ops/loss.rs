@@ -2,8 +2,8 @@
 
 use super::common::*;
 use caltrop::ops::loss::{self as parts, Paired};
-use caltrop::tensor::Array;
 use caltrop::selftest::{LOSSES, Logits, logits};
+use caltrop::tensor::Array;
 
 #[test]
 fn the_table_holds_on_every_device() {

@@ -24,8 +24,8 @@ use super::sheet::Sheet;
 /// An op and the function that writes the rows of its table.
 pub type Table = (&'static str, fn(&mut Sheet));
 
-/// The tables of all ops.
-pub const TABLES: [Table; 16] = [
+/// The tables of all ops, and that of the wrappers.
+pub const TABLES: [Table; 17] = [
     ("conv", conv::table),
     ("lif", lif::table),
     ("norm", norm::table),
@@ -42,6 +42,7 @@ pub const TABLES: [Table; 16] = [
     ("percentile", percentile::table),
     ("blend", blend::table),
     ("reduce", reduce::table),
+    (super::CONFORM, super::conform::table),
 ];
 
 /// A shape as people write it: 2x5x7x1x17.

@@ -11,8 +11,7 @@ use crate::selftest::sheet::Sheet;
 use crate::tensor::Tensor;
 
 /// [N, H, W, F, C].
-const CASES: [[usize; 5]; 6] =
-    [[1, 2, 2, 1, 1], [2, 5, 7, 1, 17], [3, 4, 6, 1, 33], [1, 3, 2, 3, 7], [7, 2, 3, 1, 31], [1, 28, 28, 1, 16]];
+const CASES: [[usize; 5]; 6] = [[1, 2, 2, 1, 1], [2, 5, 7, 1, 17], [3, 4, 6, 1, 33], [1, 3, 2, 3, 7], [7, 2, 3, 1, 31], [1, 28, 28, 1, 16]];
 
 /// Of ReLU and normalisation in one pass.
 const FUSED: [[usize; 5]; 4] = [[2, 5, 7, 1, 17], [3, 4, 6, 1, 36], [1, 3, 2, 3, 7], [2, 9, 9, 2, 16]];

@@ -240,4 +240,3 @@ pub fn lost(ready: &Ready, full: &[f64], (dx, surrogate, gamma): (&[f64], naive:
     lost.dv_th = 4.0 * squares.sqrt(); // neurons round each for itself
     lost
 }
-
