@@ -8,5 +8,6 @@ mod cli {
     mod files;
     mod good;
     mod runs;
+    mod selftest;
     mod stops;
 }

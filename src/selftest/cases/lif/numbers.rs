@@ -216,7 +216,7 @@ pub fn lost(ready: &Ready, full: &[f64], (dx, surrogate, gamma): (&[f64], naive:
             membranes[t] = neuron.leak * ev + U * (current + 2.0 * u.abs() + neuron.v_th);
             ev = if neuron.reset == naive::Reset::Hard { (1.0 - s) * membranes[t] } else { membranes[t] + U * u.abs() };
         }
-        let (mut dv, mut edv, mut threshold) = (0.0, 0.0, 0.0);
+        let (mut dv, mut edv, mut threshold, mut sum) = (0.0, 0.0, 0.0, 0.0f64);
         for t in (0..steps).rev() {
             let (u, s, eu) = (ready.fired.u[at(t)], ready.fired.s[at(t)], membranes[t]);
             let (reset, ereset, pass) = match neuron.reset {
@@ -234,6 +234,10 @@ pub fn lost(ready: &Ready, full: &[f64], (dx, surrogate, gamma): (&[f64], naive:
                 through + if neuron.reset == naive::Reset::Soft { edv * s } else { 0.0 } + 2.0 * U * ((gs * slope).abs() + dv.abs());
             edv = neuron.leak * lost.dx[at(t)] + U * gu.abs();
             dv = neuron.leak * gu;
+            if ready.case.held {
+                sum += gu; // over the steps, from the last to the first
+                lost.dx[at(t)] += U * sum.abs();
+            }
         }
         squares += threshold * threshold;
     }
