@@ -143,7 +143,8 @@ impl<'a> Sheet<'a> {
         let (mut worst, mut wrong, mut first) = ((0.0, 0.0, -1.0), 0, None); // error, bound, share
         for i in 0..got.len() {
             let (error, bound) = ((got[i] - want[i]).abs(), bound(i));
-            if !(error <= bound) {
+            let close = error <= bound; // no NaN is
+            if !close {
                 wrong += 1;
                 first.get_or_insert(i);
             }

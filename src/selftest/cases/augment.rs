@@ -30,10 +30,10 @@ fn naive(raw: &[u8], [h, w, c]: [usize; 3], how: Augment, (seed, epoch, id): (u6
         let from_y = y as i64 + dy;
         let from_x = if mirrored { w as i64 - 1 - x as i64 } else { x as i64 } + dx;
         let inside = (0..h as i64).contains(&from_y) && (0..w as i64).contains(&from_x);
-        for channel in 0..c {
+        for (channel, &grey) in mean[..c].iter().enumerate() {
             let at = || (from_y as usize * w + from_x as usize) * c + channel;
             out.push(match (cut(y, hole_y) && cut(x, hole_x), inside) {
-                (true, _) => mean[channel],
+                (true, _) => grey,
                 (false, true) => f32::from(raw[at()]) / 255.0,
                 (false, false) => 0.0,
             });

@@ -57,15 +57,17 @@ fn bits(name: &str, n: usize) -> Vec<u32> {
     words(name, n, 11).into_iter().map(|word| (word >> 32) as u32).collect()
 }
 
-/// Random floats: in -2..2, or of any exponent, NaN and infinities included.
+/// Random floats in -2..2.
 fn numbers(name: &str, n: usize) -> Vec<f32> {
     uniform(name, n, -2.0, 2.0, 11)
 }
 
+/// Floats of any exponent, NaN and infinities and what lies between two bf16 included.
 fn any_floats(name: &str, n: usize) -> Vec<f32> {
-    let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-45, 1.00390625, 1.01171875];
+    let ties = [0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x3f80_7fff].map(f32::from_bits);
+    let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45];
     let random = bits(name, n).into_iter().map(f32::from_bits);
-    special.into_iter().chain(random).take(n).collect()
+    special.into_iter().chain(ties).chain(random).take(n).collect()
 }
 
 fn up<T: Pod + Default>(sheet: &Sheet, values: &[T]) -> Array<T> {

@@ -209,12 +209,12 @@ pub fn lost(ready: &Ready, full: &[f64], (dx, surrogate, gamma): (&[f64], naive:
     for (row, k) in (0..rows).flat_map(|row| (0..c).map(move |k| (row, k))) {
         let at = |t: usize| (row * steps + t) * c + k;
         let (mut membranes, mut ev) = (vec![0.0; steps], 0.0);
-        for t in 0..steps {
+        for (t, membrane) in membranes.iter_mut().enumerate() {
             let y = ready.y[(row * frames + if frames == 1 { 0 } else { t }) * c + k];
             let current = 2.0 * (y * ready.scale[k]).abs() + ready.shift[k].abs();
             let (u, s) = (ready.fired.u[at(t)], ready.fired.s[at(t)]);
-            membranes[t] = neuron.leak * ev + U * (current + 2.0 * u.abs() + neuron.v_th);
-            ev = if neuron.reset == naive::Reset::Hard { (1.0 - s) * membranes[t] } else { membranes[t] + U * u.abs() };
+            *membrane = neuron.leak * ev + U * (current + 2.0 * u.abs() + neuron.v_th);
+            ev = if neuron.reset == naive::Reset::Hard { (1.0 - s) * *membrane } else { *membrane + U * u.abs() };
         }
         let (mut dv, mut edv, mut threshold, mut sum) = (0.0, 0.0, 0.0, 0.0f64);
         for t in (0..steps).rev() {
