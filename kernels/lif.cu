@@ -15,7 +15,7 @@
 
 constexpr int WINDOW = 8;
 constexpr int THREADS = 256;
-constexpr int FUSED_THREADS = 128;
+constexpr int BACK_THREADS = 128;  // backward holds two windows: up to 255 registers
 
 // What happens at a step; `soft` is 0 or 1.
 struct Dynamics {
@@ -253,12 +253,12 @@ DEVI double backward(const Tiling& t, const Route& r, const Dynamics& d, const S
 }
 
 // dx of the current, or of y where `scaled` (1). thresholds: a sum a block, for lif_threshold.
-KERNEL(lif_backward, 256, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
+KERNEL(lif_backward, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
        const float* v_th, const float* dz, float* checkpoints, float* dx, double* thresholds, uint32_t scaled) {
   Back back = {checkpoints, dx, scaled};
   double sum = lanes_of(t.channels) == 4 ? backward<4>(t, r, d, surrogate, y, scale, shift, v_th, dz, back)
                                          : backward<1>(t, r, d, surrogate, y, scale, shift, v_th, dz, back);
-  sum = block_sum<THREADS>(sum);
+  sum = block_sum<BACK_THREADS>(sum);
   if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
@@ -275,10 +275,10 @@ DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, co
 
 // Neuron and normalisation in one pass over the current: dx of the current for norm_project to finish (batch statistics), or
 // dy where `scaled` (constant ones); `partial` for norm_backward_finish.
-KERNEL(lif_backward_norm, 128, 3, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
+KERNEL(lif_backward_norm, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
        const float* mean, const float* variance, const float* v_th, const float* dz, float* checkpoints, float* dx, double* thresholds,
        double* partial, uint32_t scaled) {
-  __shared__ double room[2 * 4 * FUSED_THREADS];
+  __shared__ double room[2 * 4 * BACK_THREADS];
   Back back = {checkpoints, dx, scaled};
   double sum;
   if (lanes_of(t.channels) == 4) {
@@ -286,7 +286,7 @@ KERNEL(lif_backward_norm, 128, 3, Tiling t, Route r, Dynamics d, Surrogate surro
   } else {
     sum = backward_norm<1>(t, r, d, surrogate, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
   }
-  sum = block_sum<FUSED_THREADS>(sum);
+  sum = block_sum<BACK_THREADS>(sum);
   if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
@@ -370,7 +370,7 @@ DEVI void rate(const Tiling& t, const Route& r, const Dynamics& d, const float* 
   rate<V, false>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, frames, none);
 }
 
-KERNEL(lif_rate, 256, 2, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* v_th,
+KERNEL(lif_rate, 128, 2, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* v_th,
        const float* dz, float* dx, uint32_t frames, uint32_t scaled) {
   Back back = {nullptr, dx, scaled};
   if (lanes_of(t.channels) == 4) rate<4>(t, r, d, y, scale, shift, v_th, dz, back, frames);
@@ -388,9 +388,9 @@ DEVI void rate_norm(const Tiling& t, const Route& r, const Dynamics& d, const fl
 }
 
 // As lif_backward_norm. dx has y's frames.
-KERNEL(lif_rate_norm, 128, 3, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* mean,
+KERNEL(lif_rate_norm, 128, 2, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* mean,
        const float* variance, const float* v_th, const float* dz, float* dx, double* partial, uint32_t scaled) {
-  __shared__ double room[2 * 4 * FUSED_THREADS];
+  __shared__ double room[2 * 4 * BACK_THREADS];
   Back back = {nullptr, dx, scaled};
   if (lanes_of(t.channels) == 4) rate_norm<4>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
   else rate_norm<1>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);

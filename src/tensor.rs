@@ -83,7 +83,14 @@ impl<T: Pod + Default> Array<T> {
         Arc::get_mut(&mut self.data).unwrap_or_else(|| panic!("overwriting {shape}, which is shared")).write(elements);
     }
 
-    /// Replace the elements where they are by those of `from`, of the same shape and device.
+    /// [`Array::overwrite`] with the elements of `from`, on the same device.
+    pub fn overwrite_with(&mut self, from: &Self) {
+        assert!(Arc::get_mut(&mut self.data).is_some(), "overwriting {}, which is shared", self.shape);
+        self.assign(from);
+    }
+
+    /// Replace the elements by those of `from`, as many and on the same device: where they are, unless another handle shares
+    /// the memory.
     pub fn assign(&mut self, from: &Self) {
         assert_eq!(self.shape.count(), from.shape.count(), "{} assigned to {}", from.shape, self.shape);
         let count = self.data.len();

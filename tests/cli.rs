@@ -5,6 +5,7 @@ mod cli {
 
     mod bad;
     mod bench;
+    mod emulated;
     mod files;
     mod good;
     mod runs;

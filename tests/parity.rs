@@ -11,7 +11,7 @@ use caltrop::attack::{self, Objective, Targets, Victim, Walk};
 use caltrop::autodiff::{Credit, Fire, Keep, Lens, Pass, Statistics, Surrogate, Want};
 use caltrop::base::rng::{Philox, Purpose};
 use caltrop::checkpoint::{self, Require, TensorFile};
-use caltrop::device::Device;
+use caltrop::device::{Device, Flavour, Gpu, Order};
 use caltrop::drive::Seen;
 use caltrop::nn::{Model, Spec};
 use caltrop::ops::lif::{self, Down, Dynamics, Reset, Spread, Upstream};
@@ -35,6 +35,12 @@ const LATER: [&str; 2] = ["resnet20", "wrn16_4"];
 
 fn cpu() -> Device {
     Device::cpu(None).expect("a CPU")
+}
+
+/// Every GPU there is (none: nothing to hold), and one emulated.
+fn gpus() -> Vec<Device> {
+    let emulated = Device::emulated(Some(2), Order::default(), Flavour::default());
+    emulated.into_iter().chain(Gpu::cuda(0).map(Device::Gpu)).collect()
 }
 
 fn tensor<const R: usize>(device: &Device, shape: [usize; R], values: &[f64]) -> Tensor {
@@ -103,7 +109,16 @@ fn network_if_known(device: &Device, case: &str, arch: &str, steps: usize, bias:
 
 #[test]
 fn the_neuron() {
-    let (parity, device) = (Parity::open("neuron"), cpu());
+    neuron(&cpu());
+}
+
+#[test]
+fn the_neuron_on_gpus() {
+    gpus().iter().for_each(neuron);
+}
+
+fn neuron(device: &Device) {
+    let parity = Parity::open("neuron");
     let (mut cases, mut failures) = (0, Vec::new());
     for case in parity.between("", ".dx") {
         // T8.hard.leak0.9375.EXP-D.g0.5
@@ -119,8 +134,8 @@ fn the_neuron() {
         let mut margins = Margins::new(case);
         // The 256 neurons as one pixel, as single channels, and as something in between: the same numbers.
         for [h, w, c] in [[1, 1, 256], [16, 16, 1], [2, 4, 32]] {
-            let inward = |a: &[f64]| tensor(&device, [1, h, w, steps, c], &naive::time_inward(a, [h * w, steps, c]));
-            let (y, gradient, v_th) = (inward(x), inward(g), Tensor::full(&device, [], 0.75));
+            let inward = |a: &[f64]| tensor(device, [1, h, w, steps, c], &naive::time_inward(a, [h * w, steps, c]));
+            let (y, gradient, v_th) = (inward(x), inward(g), Tensor::full(device, [], 0.75));
             let spikes = lif::forward(&y, None, &v_th, dynamics).expect("forward");
             let upstream = Upstream { gradient: &gradient, spread: Spread::Plain };
             let back = lif::backward(&y, None, &v_th, dynamics, upstream, credit, Down::Current).expect("backward");
@@ -166,13 +181,22 @@ fn lens(kind: &str, gamma: &str) -> Lens {
 
 #[test]
 fn the_losses() {
-    let (parity, device) = (Parity::open("losses"), cpu());
+    losses(&cpu());
+}
+
+#[test]
+fn the_losses_on_gpus() {
+    gpus().iter().for_each(losses);
+}
+
+fn losses(device: &Device) {
+    let parity = Parity::open("losses");
     let shape = [parity.data("y").len(), CLASSES];
-    let (adv, clean) = (tensor(&device, shape, parity.data("adv")), tensor(&device, shape, parity.data("clean")));
+    let (adv, clean) = (tensor(device, shape, parity.data("adv")), tensor(device, shape, parity.data("clean")));
     let y: Vec<i32> = parity.data("y").iter().map(|&y| y as i32).collect();
-    let y = Array::from_slice(&device, [y.len()], &y);
+    let y = Array::from_slice(device, [y.len()], &y);
     // A loss of one set of logits has no gradient at the other: exactly 0.
-    let alone = |loss: loss::Single| loss::Paired { value: loss.value, dadv: loss.dlogits, dclean: Tensor::zeros(&device, shape) };
+    let alone = |loss: loss::Single| loss::Paired { value: loss.value, dadv: loss.dlogits, dclean: Tensor::zeros(device, shape) };
     let mut failures = Vec::new();
     for (name, found) in [
         ("ce", loss::cross_entropy(&adv, &y).map(alone)),
@@ -235,18 +259,35 @@ fn layout(model: &Model) -> Vec<(String, Vec<usize>)> {
 
 #[test]
 fn the_networks() {
-    let (parity, floors, device) = (Parity::open("networks"), floors(), cpu());
+    let held = networks(&cpu(), |_| true);
+    assert!(["vgg5", "vgg11"].iter().all(|arch| held.contains(*arch)), "only {held:?} were held");
+}
+
+/// The emulator would take minutes for a large one.
+#[test]
+fn the_small_network_on_gpus() {
+    for device in gpus() {
+        assert_eq!(networks(&device, |arch| arch == "vgg5").len(), 1);
+    }
+}
+
+/// Holds the networks that `wanted` names; returns those held.
+fn networks(device: &Device, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let (parity, floors) = (Parity::open("networks"), floors());
     let (n, seed) = (parity.data("label").len(), parity.seed);
-    let (x, y) = (images(&device, "image", n, (0.0, 1.0), seed), labels(&device, "label", n, seed));
+    let (x, y) = (images(device, "image", n, (0.0, 1.0), seed), labels(device, "label", n, seed));
     assert_eq!(y.to_vec().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
     let (mut flips, mut held, mut failures) = (Flips::default(), BTreeSet::new(), Vec::new());
     for case in parity.between("", ".eval.logits") {
         // vgg5.T8.bptt
         let (arch, rest) = case.split_once(".T").expect("arch");
+        if !wanted(arch) {
+            continue;
+        }
         let (steps, mode) = rest.split_once('.').expect("T");
         let steps: usize = steps.parse().expect("T");
         let bias = steps > 0 || !arch.starts_with("vgg");
-        let Some(mut model) = network_if_known(&device, case, arch, steps, bias, seed) else { continue };
+        let Some(mut model) = network_if_known(device, case, arch, steps, bias, seed) else { continue };
         let credit = if mode == "bptr" { Credit::Rate } else { Credit::Bptt(Surrogate::default()) };
         for (mode, statistics) in [("eval", Statistics::Running), ("train", Statistics::Batch)] {
             let floor = |quantity: &str| match quantity {
@@ -262,7 +303,7 @@ fn the_networks() {
     }
     assert_none(&failures);
     flips.assert_few();
-    assert!(["vgg5", "vgg11"].iter().all(|arch| held.contains(*arch)), "only {held:?} were held");
+    held
 }
 
 /// Nothing hangs on one seed: with others the program agrees with the f64 tape, which agrees with the parity data.
@@ -294,11 +335,20 @@ fn other_seeds() {
 
 #[test]
 fn the_attacks() {
-    let (parity, floors, device) = (Parity::open("attacks"), floors(), cpu());
+    attacks(&cpu());
+}
+
+#[test]
+fn the_attacks_on_gpus() {
+    gpus().iter().for_each(attacks);
+}
+
+fn attacks(device: &Device) {
+    let (parity, floors) = (Parity::open("attacks"), floors());
     let (n, seed, eps) = (parity.data("label").len(), parity.seed, 8.0 / 255.0f32);
-    let (x, y) = (images(&device, "image", n, (0.0, 1.0), seed), labels(&device, "label", n, seed));
+    let (x, y) = (images(device, "image", n, (0.0, 1.0), seed), labels(device, "label", n, seed));
     assert_eq!(y.to_vec().iter().map(|&y| f64::from(y)).collect::<Vec<_>>(), parity.data("label"), "the labels of seed {seed}");
-    let noise = |name: &str, r: f64| images(&device, name, n, (-r, r), seed);
+    let noise = |name: &str, r: f64| images(device, name, n, (-r, r), seed);
     let (uniform, sign) = (noise("attack.uniform", 8.0 / 255.0), noise("attack.sign", 1.0));
     let half = noise("attack.half", 4.0 / 255.0);
     let ids: Vec<u64> = (0..n as u64).collect();
@@ -309,7 +359,7 @@ fn the_attacks() {
         let (steps, rest) = case[1..].split_once('.').expect("T");
         let (kind, gamma) = rest.rsplit_once(".g").expect("gamma");
         let lens = lens(kind, gamma);
-        let model = network(&device, "vgg5", steps.parse().expect("T"), true, seed).expect("vgg5");
+        let model = network(device, "vgg5", steps.parse().expect("T"), true, seed).expect("vgg5");
         let victim = Seen { model: &model };
         let entropy = Objective::CrossEntropy(y.clone());
         let divergence = Objective::Divergence(victim.logits(&x, lens).expect("logits"));
@@ -356,12 +406,27 @@ fn the_attacks() {
 
 #[test]
 fn the_training() {
-    let (parity, device) = (Parity::open("training"), cpu());
+    assert!(training(&cpu(), |_| true) >= 2);
+}
+
+#[test]
+fn the_training_on_gpus() {
+    for device in gpus() {
+        assert!(training(&device, |arch| arch == "vgg5") >= 1);
+    }
+}
+
+/// Trains the networks that `wanted` names; returns their number.
+fn training(device: &Device, wanted: impl Fn(&str) -> bool) -> usize {
+    let parity = Parity::open("training");
     let (mut held, mut failures) = (0, Vec::new());
     for case in parity.between("", ".losses") {
         let (arch, steps) = case.split_once(".T").expect("arch");
+        if !wanted(arch) {
+            continue;
+        }
         let steps: usize = steps.parse().expect("T");
-        let Some(mut model) = network_if_known(&device, case, arch, steps, true, parity.seed) else { continue };
+        let Some(mut model) = network_if_known(device, case, arch, steps, true, parity.seed) else { continue };
         let mut margins = Margins::new(format!("{case} training"));
         let bound = if steps == 0 { 1e-4 } else { 5e-3 };
         let want = parity.data(&format!("{case}.losses"));
@@ -378,7 +443,7 @@ fn the_training() {
         held += 1;
     }
     assert_none(&failures);
-    assert!(held >= 2, "{held} networks were trained");
+    held
 }
 
 /// Robust finetuning: clean train-mode forward, attack in eval mode, adversarial train-mode forward, one step down both.

@@ -1,8 +1,8 @@
 //! Attacks by name, and the ensemble of gradient variants.
 
-use super::{Noise, Objective, Targets, Victim, Walk, fgsm, fgsm_many, pgd, rfgsm};
+use super::{Noise, Objective, Targets, Victim, Walk, fgsm, pgd, rfgsm};
 use crate::autodiff::{Credit, Lens, Surrogate, SurrogateKind};
-use crate::base::{Result, suggest, usage};
+use crate::base::{Result, fail, suggest, usage};
 use crate::ops::{loss, pixel};
 use crate::tensor::Tensor;
 use std::fmt;
@@ -97,47 +97,39 @@ impl Attack {
 
     /// Adversarial images for `targets`, l-inf radius `eps` in pixels of [0,1].
     pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
+        self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref())
+    }
+
+    /// The noise that the attack starts from (None: it needs none).
+    pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
+        let law = match self {
+            Attack::Identity | Attack::Fgsm => return Ok(None),
+            Attack::Noise | Attack::Pgd { .. } | Attack::PgdTargeted { .. } => pixel::Noise::Uniform(eps),
+            Attack::Rfgsm => pixel::Noise::Sign,
+            Attack::Tpgd { .. } => pixel::Noise::Normal(0.001),
+        };
+        Ok(Some(noise.draw(targets, law)?))
+    }
+
+    /// As [`Attack::perturb`], from a [`Attack::start`] that was drawn before. Nothing is sent to the device or read from it.
+    pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, start: Option<&Tensor>) -> Result<Tensor> {
         let entropy = || Objective::CrossEntropy(targets.labels.clone());
+        let start = || start.ok_or_else(|| fail!("attack {self}: no noise was drawn for its start"));
         match *self {
             Attack::Identity => Ok(targets.images.clone()),
-            Attack::Noise => pixel::displace(targets.images, &noise.draw(targets, pixel::Noise::Uniform(eps))?, 1.0),
+            Attack::Noise => pixel::displace(targets.images, start()?, 1.0),
             Attack::Fgsm => fgsm(victim, targets, lens, eps),
-            Attack::Rfgsm => rfgsm(victim, targets, lens, &entropy(), eps, eps / 2.0, &noise.draw(targets, pixel::Noise::Sign)?),
-            Attack::Pgd { iterations } => {
-                let start = noise.draw(targets, pixel::Noise::Uniform(eps))?;
-                pgd(victim, targets, lens, &entropy(), Walk::new(eps, iterations), &start)
-            }
+            Attack::Rfgsm => rfgsm(victim, targets, lens, &entropy(), eps, eps / 2.0, start()?),
+            Attack::Pgd { iterations } => pgd(victim, targets, lens, &entropy(), Walk::new(eps, iterations), start()?),
             Attack::Tpgd { iterations } => {
                 let objective = Objective::Divergence(victim.logits(targets.images, lens)?);
-                let start = noise.draw(targets, pixel::Noise::Normal(0.001))?;
-                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), &start)
+                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), start()?)
             }
             Attack::PgdTargeted { iterations } => {
                 let objective = Objective::Toward(loss::runner_up(&victim.logits(targets.images, lens)?, targets.labels)?);
-                let start = noise.draw(targets, pixel::Noise::Uniform(eps))?;
-                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), &start)
+                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), start()?)
             }
         }
-    }
-
-    /// [`Attack::perturb`] for every lens, each a member with noise of its own, made as they are asked for; FGSM's all
-    /// at once, since they share forwards.
-    pub fn perturb_many<'a>(
-        self,
-        victim: &'a dyn Victim,
-        targets: &'a Targets,
-        lenses: &'a [Lens],
-        eps: f32,
-        noise: Noise,
-    ) -> Box<dyn Iterator<Item = Result<Tensor>> + 'a> {
-        if self == Attack::Fgsm {
-            return match fgsm_many(victim, targets, lenses, eps) {
-                Ok(all) => Box::new(all.into_iter().map(Ok)),
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            };
-        }
-        let members = lenses.iter().enumerate();
-        Box::new(members.map(move |(member, &lens)| self.perturb(victim, targets, lens, eps, &Noise { member: member as u64, ..noise })))
     }
 }
 

@@ -11,7 +11,8 @@ pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
 pub use fault::{catch, raise};
 pub use gpu::{
-    Address, Argument, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording, kernel,
+    Address, Argument, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording,
+    Workspace, kernel,
 };
 
 use crate::base::{Result, suggest, usage};
@@ -120,17 +121,12 @@ impl Device {
         }
     }
 
-    /// Note what `work` launches, for replays: [`Gpu::record`]. None where nothing can be noted (the CPU), `work` not run.
-    pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Option<Result<(R, Recording)>> {
+    /// Memory to record work in, for replays. None where nothing can be recorded (the CPU).
+    pub fn workspace(&self) -> Option<Workspace> {
         match self {
             Device::Cpu(_) => None,
-            Device::Gpu(gpu) => Some(gpu.record(work)),
+            Device::Gpu(gpu) => Some(gpu.workspace()),
         }
-    }
-
-    /// Whether [`Device::record`] can.
-    pub fn records(&self) -> bool {
-        matches!(self, Device::Gpu(_))
     }
 
     /// The number of host threads that work for this device.

@@ -1,5 +1,6 @@
 //! Accuracy, clean and under attack.
 
+use super::attacker::Attacker;
 use super::recipe::Members;
 use super::seen::Seen;
 use super::train::upload;
@@ -82,6 +83,7 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     let mut answer =
         Answer { images: count, clean: 0.0, robust: 0.0, members: Vec::new(), adversarial: Vec::new(), survived: Vec::new(), seconds: 0.0 };
     let (mut clean, mut each) = (0, vec![0usize; lenses.len()]);
+    let mut attacker = Attacker::new(model, question.attack, &lenses, eps, Noise::new(question.seed, 0));
     watch.begin(&title(question), (count * lenses.len()) as u64);
     for start in (0..count).step_by(BATCH) {
         let batch = question.images.batch(start..(start + BATCH).min(count))?;
@@ -94,7 +96,7 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
         match question.pass_on {
             PassOn::All => {
                 let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-                for (member, adversarial) in question.attack.perturb_many(&victim, &targets, &lenses, eps, noise).enumerate() {
+                for (member, adversarial) in attacker.members(&targets).enumerate() {
                     let adversarial = adversarial?;
                     let robust = right(&victim.logits(&adversarial, Lens::default())?, &labels)?;
                     each[member] += robust.iter().zip(&clean_right).filter(|&(&robust, &clean)| robust && clean).count();

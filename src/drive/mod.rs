@@ -1,5 +1,6 @@
 //! Floor 8: the loops. Here the network and the attacks first meet.
 
+mod attacker;
 mod convert;
 mod evaluate;
 mod folder;

@@ -5,7 +5,7 @@ use super::step::{Outcome, Place, start, step};
 use crate::attack::Targets;
 use crate::base::Result;
 use crate::base::rng::Philox;
-use crate::device::{Address, OnGpu, Recording};
+use crate::device::{Address, OnGpu, Recording, Workspace};
 use crate::nn::{Layer, Model};
 use crate::optim::{Rates, Sgd};
 use crate::tensor::{Array, Tensor};
@@ -19,6 +19,7 @@ pub struct Stepper {
     /// The batch size of the last step that ran call by call.
     warm: Option<usize>,
     recorded: Option<Recorded>,
+    replays: usize,
 }
 
 /// A recorded step: what it reads, what it writes, and what it says differently each time.
@@ -56,23 +57,30 @@ impl Stepper {
     ) -> Result<Outcome> {
         let noise = start(model, stage, targets, place)?;
         let batch = targets.images.shape()[0];
-        if !model.device().records() || (self.warm != Some(batch) && !self.fits(batch)) {
+        let workspace = model.device().workspace().filter(|_| self.warm == Some(batch) || self.fits(batch));
+        let Some(workspace) = workspace else {
             self.warm = Some(batch);
             let (outcome, gradients) = step(model, stage, targets, noise.as_ref(), place)?;
             optimizer.step(model, &gradients, rate)?;
             return Ok(outcome);
-        }
+        };
         if !self.fits(batch) || self.recorded.as_ref().is_some_and(|recorded| recorded.homes != homes(model, optimizer)) {
-            self.recorded = Some(Recorded::new(model, optimizer, stage, targets, noise.as_ref(), place, rate)?);
+            self.recorded = Some(Recorded::new(&workspace, model, optimizer, stage, targets, noise.as_ref(), place, rate)?);
         } else if let Some(recorded) = &mut self.recorded {
             recorded.prepare(targets, noise.as_ref(), Dials::of(model, optimizer, place, rate));
             model.count_batches(recorded.batches);
         }
         let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
         recorded.recording.replay();
+        self.replays += 1;
         // The weights have changed behind their packed copies.
         model.params_mut().into_iter().for_each(|param| param.weight.changed());
         Ok(recorded.outcome.copied())
+    }
+
+    /// How many steps so far were replays.
+    pub fn replays(&self) -> usize {
+        self.replays
     }
 
     fn fits(&self, batch: usize) -> bool {
@@ -82,7 +90,9 @@ impl Stepper {
 
 impl Recorded {
     /// Note a step of this size; nothing runs yet, but the counters move.
+    #[allow(clippy::too_many_arguments)] // all that a step has, and where
     fn new(
+        workspace: &Workspace,
         model: &mut Model,
         optimizer: &mut Sgd,
         stage: &Stage,
@@ -93,25 +103,22 @@ impl Recorded {
     ) -> Result<Recorded> {
         let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), noise.map(Tensor::copied));
         let before = model.batches();
-        let device = model.device().clone();
-        let noted = device.record(|| {
+        let (outcome, recording) = workspace.record(|| {
             let targets = Targets { images: &images, labels: &labels, ids: targets.ids };
             let (outcome, gradients) = step(model, stage, &targets, start.as_ref(), place)?;
             optimizer.step(model, &gradients, rate)?;
             Ok(outcome)
-        });
-        let Some(noted) = noted else { unreachable!("asked of a device that records") };
-        let (outcome, recording) = noted?;
+        })?;
         let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer));
         Ok(Recorded { recording, images, labels, start, outcome, dials, homes, batches: model.batches() - before })
     }
 
     /// Lay the next step's inputs where the recording reads them.
     fn prepare(&mut self, targets: &Targets, noise: Option<&Tensor>, dials: Dials) {
-        self.images.assign(targets.images);
-        self.labels.assign(targets.labels);
+        self.images.overwrite_with(targets.images);
+        self.labels.overwrite_with(targets.labels);
         if let (Some(start), Some(noise)) = (&mut self.start, noise) {
-            start.assign(noise);
+            start.overwrite_with(noise);
         }
         for (&from, &to) in self.dials.dropout.iter().zip(&dials.dropout) {
             self.recording.turn(from, to);

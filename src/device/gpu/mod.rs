@@ -16,7 +16,7 @@ pub use emulated::{Flavour, Order};
 pub use kernels::{ALL as KERNELS, FATBINS, kernel};
 pub use launcher::{Address, Argument, Grid, Kernel, Launcher, Memory};
 pub(super) use pool::Block;
-pub use recording::Recording;
+pub use recording::{Recording, Workspace};
 
 use super::Precision;
 use crate::base::Result;

@@ -17,35 +17,53 @@ pub struct Recording {
     _pool: Arc<Pool>,
 }
 
+/// Memory for recordings that are replayed one after the other: what one leaves free, the next works in.
+#[derive(Clone)]
+pub struct Workspace {
+    gpu: Gpu,
+    pool: Arc<Pool>,
+}
+
 impl Gpu {
+    /// A workspace without recordings.
+    pub fn workspace(&self) -> Workspace {
+        Workspace { gpu: self.clone(), pool: Arc::new(Pool::within(self.pool())) }
+    }
+
+    /// [`Workspace::record`] in a workspace of its own.
+    pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<(R, Recording)> {
+        self.workspace().record(work)
+    }
+}
+
+impl Workspace {
     /// Note what `work` launches (nothing runs yet) and return its result: handles to what a replay will write.
     ///
     /// `work` must neither upload nor download, and what it launches should have run once before (its kernels are then
     /// loaded, and its memory waits in the pool). Errors: those of `work`, or it cannot be recorded.
     pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<(R, Recording)> {
-        self.launcher().begin_recording()?;
+        let launcher = self.gpu.launcher();
+        launcher.begin_recording()?;
         let session = Session::new(self);
         let result = super::super::catch(work);
-        let own = session.own.clone();
         drop(session);
-        let graph = self.launcher().end_recording();
-        Ok((result?, Recording { graph: graph?, _pool: own }))
+        let graph = launcher.end_recording();
+        Ok((result?, Recording { graph: graph?, _pool: self.pool.clone() }))
     }
 }
 
-/// While it lives, memory comes from a pool of its own.
+/// While it lives, memory comes from the workspace.
 struct Session<'a> {
     gpu: &'a Gpu,
     outer: Arc<Pool>,
-    own: Arc<Pool>,
 }
 
 impl<'a> Session<'a> {
-    fn new(gpu: &'a Gpu) -> Session<'a> {
+    fn new(workspace: &'a Workspace) -> Session<'a> {
+        let Workspace { gpu, pool } = workspace;
         let outer = gpu.pool();
-        let own = Arc::new(Pool::within(outer.clone()));
-        gpu.set_pool(own.clone());
-        Session { gpu, outer, own }
+        gpu.set_pool(pool.clone());
+        Session { gpu, outer }
     }
 }
 

@@ -10,8 +10,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// Steps that a thread holds in registers (kernels/lif.cu).
 const WINDOW: usize = 8;
-/// Threads a block of the kernels that also sum the normalisation's gradients.
-const FUSED_THREADS: u32 = 128;
+/// Threads a block of the backward kernels.
+const BACK_THREADS: u32 = 128;
 
 /// `Dynamics` in kernels/lif.cu.
 #[repr(C)]
@@ -69,7 +69,7 @@ pub fn backward(
     down: Down,
     dx: &mut Tensor,
 ) -> Tensor {
-    let (tiling, grid) = Tiling::over(pixels(y), y.shape()[4], THREADS);
+    let (tiling, grid) = Tiling::over(pixels(y), y.shape()[4], BACK_THREADS);
     let (scale, shift) = (affine.map(|affine| &affine.scale), affine.map(|affine| &affine.shift));
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
     let scaled = u32::from(down == Down::Scaled);
@@ -118,7 +118,7 @@ pub fn backward_norm(
     credit: Credit,
 ) -> NormGradients {
     let channels = y.shape()[4];
-    let (tiling, grid) = Tiling::over(pixels(y), channels, FUSED_THREADS);
+    let (tiling, grid) = Tiling::over(pixels(y), channels, BACK_THREADS);
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
     let scaled = u32::from(norm.moving == Moving::Constant);
     let mut dx = Tensor::unspecified(y.device(), y.shape());

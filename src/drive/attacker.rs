@@ -1,0 +1,114 @@
+//! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
+
+use super::seen::Seen;
+use crate::attack::{Attack, Noise, Targets, fgsm_many};
+use crate::autodiff::Lens;
+use crate::base::Result;
+use crate::device::{Recording, Workspace};
+use crate::nn::Model;
+use crate::tensor::{Array, Tensor};
+
+/// Attacks one network through lenses.
+///
+/// The first batch goes call by call, the attack on the second is recorded, and batches of the same size replay it. All
+/// recordings share one workspace.
+pub struct Attacker<'a> {
+    model: &'a Model,
+    attack: Attack,
+    eps: f32,
+    noise: Noise,
+    groups: Vec<Group>,
+    workspace: Option<Workspace>,
+}
+
+/// Members that are made together: FGSM's all, since they share forwards; else one.
+struct Group {
+    lenses: Vec<Lens>,
+    /// The first of them.
+    member: u64,
+    /// The size of the last batch that went call by call.
+    warm: Option<usize>,
+    recorded: Option<Recorded>,
+}
+
+/// A recorded attack: what it reads and what it writes.
+struct Recorded {
+    recording: Recording,
+    images: Tensor,
+    labels: Array<i32>,
+    start: Option<Tensor>,
+    adversarial: Vec<Tensor>,
+}
+
+impl<'a> Attacker<'a> {
+    /// For these members; l-inf radius `eps` in pixels of [0,1].
+    pub fn new(model: &'a Model, attack: Attack, lenses: &[Lens], eps: f32, noise: Noise) -> Attacker<'a> {
+        let size = if attack == Attack::Fgsm { lenses.len().max(1) } else { 1 };
+        let group = |(index, lenses): (usize, &[Lens])| Group {
+            lenses: lenses.to_vec(),
+            member: (index * size) as u64,
+            warm: None,
+            recorded: None,
+        };
+        let groups = lenses.chunks(size).enumerate().map(group).collect();
+        // The clean image is no work to record.
+        let workspace = model.device().workspace().filter(|_| attack != Attack::Identity);
+        Attacker { model, attack, eps, noise, groups, workspace }
+    }
+
+    /// The adversarial images of each member in turn, made when asked for.
+    pub fn members<'b>(&'b mut self, targets: &'b Targets) -> impl Iterator<Item = Result<Tensor>> + use<'a, 'b> {
+        let Attacker { model, attack, eps, noise, groups, workspace } = self;
+        let task = Task { model, attack: *attack, eps: *eps, noise: *noise };
+        groups.iter_mut().flat_map(move |group| match group.perturb(task, workspace.as_ref(), targets) {
+            Ok(all) => all.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+}
+
+/// What all groups have in common.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    model: &'a Model,
+    attack: Attack,
+    eps: f32,
+    noise: Noise,
+}
+
+impl Task<'_> {
+    fn perturb(&self, targets: &Targets, lenses: &[Lens], start: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        let victim = Seen { model: self.model };
+        match self.attack {
+            Attack::Fgsm => fgsm_many(&victim, targets, lenses, self.eps),
+            attack => lenses.iter().map(|&lens| attack.perturb_from(&victim, targets, lens, self.eps, start)).collect(),
+        }
+    }
+}
+
+impl Group {
+    fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets) -> Result<Vec<Tensor>> {
+        let start = task.attack.start(targets, task.eps, &Noise { member: self.member, ..task.noise })?;
+        let batch = targets.images.shape()[0];
+        let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.images.shape()[0] == batch);
+        let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {
+            self.warm = Some(batch);
+            return task.perturb(targets, &self.lenses, start.as_ref());
+        };
+        if !fits {
+            let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), start.as_ref().map(Tensor::copied));
+            let (adversarial, recording) = workspace
+                .record(|| task.perturb(&Targets { images: &images, labels: &labels, ids: targets.ids }, &self.lenses, start.as_ref()))?;
+            self.recorded = Some(Recorded { recording, images, labels, start, adversarial });
+        } else if let Some(recorded) = &mut self.recorded {
+            recorded.images.overwrite_with(targets.images);
+            recorded.labels.overwrite_with(targets.labels);
+            if let (Some(to), Some(from)) = (&mut recorded.start, &start) {
+                to.overwrite_with(from);
+            }
+        }
+        let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
+        recorded.recording.replay();
+        Ok(recorded.adversarial.iter().map(Tensor::copied).collect())
+    }
+}

@@ -1,0 +1,121 @@
+//! What a GPU records and replays is what it would have done call by call, to the bit.
+
+mod support;
+
+use caltrop::attack::{Attack, Noise, Targets, ensemble};
+use caltrop::autodiff::Lens;
+use caltrop::data::Images;
+use caltrop::device::{Device, Flavour, Order};
+use caltrop::drive::{Defense, Members, PassOn, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
+use caltrop::nn::{Model, Spec};
+use caltrop::ops::lif::Reset;
+use caltrop::optim::Sgd;
+use caltrop::tensor::{Array, Tensor};
+use caltrop::{checkpoint, zoo};
+use support::devices::same_bits;
+use support::named;
+
+const SIDE: usize = 6;
+const CLASSES: usize = 3;
+
+/// One emulated GPU; None where the build carries none.
+fn gpu() -> Option<Device> {
+    Device::emulated(Some(2), Order::default(), Flavour::default()).ok()
+}
+
+/// Wide enough for the tensor-core kernels; dropout draws anew in every step.
+fn model(device: &Device, steps: usize) -> Model {
+    let spec = Spec {
+        arch: "vgg:16,A,16/16".into(),
+        classes: CLASSES,
+        input: [1, SIDE, SIDE],
+        mean: vec![0.5],
+        std: vec![0.25],
+        bias: steps > 0,
+        steps,
+        leak: 1.0,
+        reset: Reset::Hard,
+        dropout: 0.3,
+    };
+    let mut model = zoo::build(device, spec, 3).unwrap();
+    for param in model.params_mut().into_iter().filter(|param| param.name.ends_with(".v_th")) {
+        param.weight.set(Tensor::full(device, [], 0.3));
+    }
+    model
+}
+
+fn stage(steps: usize, defense: Defense) -> Stage {
+    let recipe = Recipe::parse("replay", "arch = \"vgg:16,A,16/16\"\ndataset = \"mnist\"\n", &[]).unwrap();
+    let stage = if steps == 0 { recipe.ann } else { recipe.snn };
+    Stage { defense, steps, eps: 8.0, alpha: 4.0, attack_steps: 2, momentum: 0.9, ..stage }
+}
+
+fn batch(device: &Device, name: &str, n: usize) -> (Tensor, Array<i32>) {
+    let pixels: Vec<f32> = named::uniform(name, n * SIDE * SIDE, 0.0, 1.0, 0);
+    let labels: Vec<i32> = (0..n as i32).map(|i| (i * 5 + name.len() as i32) % CLASSES as i32).collect();
+    (Tensor::from_slice(device, [n, SIDE, SIDE, 1], &pixels), Array::from_slice(device, [n], &labels))
+}
+
+#[test]
+fn recorded_training_steps_are_the_steps_themselves() {
+    let Some(device) = gpu() else { return };
+    for (steps, defense) in [(0, Defense::At), (0, Defense::Mart), (3, Defense::Trades), (3, Defense::Natural)] {
+        let stage = stage(steps, defense);
+        let (mut once, mut again) = (model(&device, steps), model(&device, steps));
+        let (mut by_call, mut by_replay) = (Sgd::new(&once, 0.9, 1e-3), Sgd::new(&again, 0.9, 1e-3));
+        let mut stepper = Stepper::default();
+        // Full batches, a short one in between, and another learning rate from the fourth step on.
+        for (index, n) in [4, 4, 4, 2, 4, 4].into_iter().enumerate() {
+            let what = format!("T {steps}, {defense:?}, step {index}");
+            let (images, labels) = batch(&device, &format!("batch {index}"), n);
+            let ids: Vec<u64> = (0..n as u64).map(|id| id + 10 * index as u64).collect();
+            let targets = Targets { images: &images, labels: &labels, ids: &ids };
+            let place = Place { seed: 1, stage: u64::from(steps > 0), epoch: 0, step: index as u64 };
+            let rate = if index < 3 { 0.05 } else { 0.02 };
+            let noise = start(&once, &stage, &targets, place).unwrap();
+            let (want, gradients) = step(&mut once, &stage, &targets, noise.as_ref(), place).unwrap();
+            by_call.step(&mut once, &gradients, rate).unwrap();
+            let got = stepper.step(&mut again, &mut by_replay, &stage, &targets, place, rate).unwrap();
+            same_bits(&what, &got.loss.to_vec(), &want.loss.to_vec());
+            assert_eq!(got.clean.map(|hits| hits.to_vec()), want.clean.map(|hits| hits.to_vec()), "{what}");
+            assert_eq!(got.adversarial.map(|hits| hits.to_vec()), want.adversarial.map(|hits| hits.to_vec()), "{what}");
+            for ((name, _, want), (_, _, got)) in checkpoint::state_dict(&once).iter().zip(&checkpoint::state_dict(&again)) {
+                same_bits(&format!("{what}: {name}"), got, want);
+            }
+            assert_eq!(once.batches(), again.batches(), "{what}");
+        }
+        assert!(stepper.replays() >= 3, "T {steps}, {defense:?}: only {} replays", stepper.replays());
+    }
+}
+
+#[test]
+fn recorded_attacks_are_the_attacks_themselves() {
+    let Some(device) = gpu() else { return };
+    let model = model(&device, 3);
+    // Two batches of evaluation and a half: the first by call, the second recorded, the last too short for it.
+    let count = 2 * 128 + 20;
+    let pixels: Vec<u8> = named::uniform("images", count * SIDE * SIDE, 0.0, 255.0, 0).into_iter().map(|x: f32| x as u8).collect();
+    let labels = (0..count).map(|i| (i % CLASSES) as u16).collect();
+    let images = Images { channels: 1, height: SIDE, width: SIDE, pixels, labels, classes: CLASSES };
+    for (attack, members) in
+        [(Attack::Fgsm, Members::Ensemble), (Attack::Pgd { iterations: 2 }, Members::One), (Attack::Identity, Members::One)]
+    {
+        let question = Question { images: &images, count, attack, members, lens: Lens::default(), eps: 8.0, seed: 4, pass_on: PassOn::All };
+        let answer = evaluate(&model, &question, &Silent).unwrap();
+        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
+        // The last member's images, made by calls, of the images that nobody broke.
+        let batch = images.batch(128..256).unwrap();
+        let (x, y) = caltrop::drive::upload(&model, &batch);
+        let targets = Targets { images: &x, labels: &y, ids: &batch.ids };
+        let noise = Noise { member: lenses.len() as u64 - 1, ..Noise::new(4, 0) };
+        let last = lenses[lenses.len() - 1];
+        let want = attack.perturb(&Seen { model: &model }, &targets, last, 8.0 / 255.0, &noise).unwrap().to_vec();
+        let size = SIDE * SIDE;
+        let unbroken: Vec<usize> = (128..256).filter(|&i| answer.survived[i]).collect();
+        assert!(unbroken.len() > 5, "{attack}: {} of 128 survive", unbroken.len());
+        for i in unbroken {
+            let at = (i - 128) * size;
+            same_bits(&format!("{attack}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
+        }
+    }
+}
