@@ -174,3 +174,55 @@ impl<'a> Sheet<'a> {
         self.rows.push(row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fail;
+    use crate::device::raise;
+
+    #[test]
+    fn what_is_wrong_is_a_failed_row_with_its_place() {
+        let device = Device::cpu(Some(1)).unwrap();
+        let mut sheet = Sheet::new(&device);
+        sheet.each(
+            "sums",
+            &[()],
+            |()| "one".into(),
+            |sheet, ()| {
+                sheet.within("good", &[1.0, 2.0], &[1.0, 2.1], |_| 0.2);
+                sheet.within("bad", &[1.0, 2.0, 3.0], &[1.0, 2.5, 5.0], |_| 0.1);
+                sheet.within("nan", &[f32::NAN], &[f64::NAN], |_| 1.0);
+                sheet.within("short", &[1.0], &[1.0, 2.0], |_| 1.0);
+                sheet.equal("zeros", &[0.0], &[-0.0]);
+                sheet.same_bits("bits", &[0.0], &[-0.0]);
+                sheet.close("nothing", &[1e-30], &[0.0], (1.0, 1.0));
+                Ok(())
+            },
+        );
+        let (rows, fault) = sheet.finish();
+        assert_eq!(
+            (rows.iter().map(|row| row.passed).collect::<Vec<_>>(), fault),
+            (vec![true, false, false, false, true, false, false], None)
+        );
+        assert_eq!((rows[1].error, rows[1].bound), (2.0, 0.1), "the worst, not the first");
+        assert_eq!(rows[1].failure.as_deref(), Some("2 of 3 elements differ; first at [1]: got 2e0, want 2.5e0, bound 1e-1"));
+        assert!(rows[2].share().is_infinite());
+    }
+
+    #[test]
+    fn an_error_of_a_case_is_a_row_and_the_next_case_runs() {
+        let device = Device::cpu(Some(1)).unwrap();
+        let mut sheet = Sheet::new(&device);
+        sheet.each("errors", &[0, 1, 2], i32::to_string, |sheet, &case| match case {
+            0 => Err(fail!("refused")),
+            1 => raise(fail!("raised")),
+            _ => {
+                sheet.equal("x", &[1.0], &[1.0]);
+                Ok(())
+            }
+        });
+        let (rows, _) = sheet.finish();
+        assert_eq!(rows.iter().map(|row| row.failure.as_deref()).collect::<Vec<_>>(), [Some("refused"), Some("raised"), None]);
+    }
+}

@@ -3,8 +3,11 @@
 /// A loss's value and its gradients.
 #[derive(Debug, Clone)]
 pub struct Loss {
+    /// The value.
     pub value: f64,
+    /// The gradient at the adversarial logits, or at the only ones.
     pub d_adv: Vec<f64>,
+    /// The gradient at the clean logits.
     pub d_clean: Vec<f64>,
 }
 

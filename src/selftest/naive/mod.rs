@@ -14,13 +14,21 @@ pub use neuron::*;
 /// A convolution's extents; `kernel` is (kh, kw).
 #[derive(Debug, Clone, Copy)]
 pub struct Conv {
+    /// Images.
     pub n: usize,
+    /// Height of an image.
     pub h: usize,
+    /// Its width.
     pub w: usize,
+    /// Its channels.
     pub c_in: usize,
+    /// Channels of the result.
     pub c_out: usize,
+    /// (kh, kw).
     pub kernel: (usize, usize),
+    /// Stride, both ways.
     pub stride: usize,
+    /// Zero padding, all four sides.
     pub pad: usize,
 }
 
@@ -130,7 +138,9 @@ pub fn linear_backward_weight(x: &[f64], dy: &[f64], n: usize, fan_in: usize, ou
     dw
 }
 
+/// What is added to a variance.
 pub const NORM_EPS: f64 = 1e-5;
+/// The share of the batch in new running statistics.
 pub const NORM_MOMENTUM: f64 = 0.1;
 
 /// Which statistics a batch norm reads.
@@ -147,10 +157,15 @@ pub enum Statistics {
 /// A batch norm's output [rows, C], the statistics it used (variance biased), the running ones after it (variance unbiased).
 #[derive(Debug, Clone)]
 pub struct Normed {
+    /// The output.
     pub y: Vec<f64>,
+    /// Used.
     pub mean: Vec<f64>,
+    /// Used, biased.
     pub var: Vec<f64>,
+    /// Afterwards.
     pub running_mean: Vec<f64>,
+    /// Afterwards, of unbiased ones.
     pub running_var: Vec<f64>,
 }
 

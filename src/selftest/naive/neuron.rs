@@ -12,10 +12,15 @@ pub enum Reset {
 /// The surrogate derivatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surrogate {
+    /// A triangle: piecewise linear, max(γ − |u|, 0)/γ².
     Pcw,
+    /// exp(−γ·|u|).
     Exp,
+    /// 0.3·exp(−γ·|u|).
     ExpD,
+    /// 1/γ where |u| < γ/2.
     Rect,
+    /// 1.
     Ste,
 }
 
@@ -59,8 +64,11 @@ impl Surrogate {
 /// A layer of neurons; v_0 = 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Neuron {
+    /// The threshold.
     pub v_th: f64,
+    /// The share of the membrane that survives a step.
     pub leak: f64,
+    /// What a spike does to the membrane.
     pub reset: Reset,
 }
 
@@ -86,7 +94,9 @@ impl Fire {
 /// What a neuron did: s_t and u_t, both [rows, T, C].
 #[derive(Debug, Clone)]
 pub struct Fired {
+    /// Spikes.
     pub s: Vec<f64>,
+    /// Membranes before the reset.
     pub u: Vec<f64>,
 }
 
