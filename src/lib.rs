@@ -18,5 +18,6 @@ pub mod ops;
 pub mod optim;
 pub mod record;
 pub mod report;
+pub mod selftest;
 pub mod tensor;
 pub mod zoo;

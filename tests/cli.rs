@@ -9,5 +9,6 @@ mod cli {
     mod files;
     mod good;
     mod runs;
+    mod selftest;
     mod stops;
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Every room and its floor. A new folder or file directly under src/ must be entered here.
-const FLOORS: [(&str, u32); 18] = [
+const FLOORS: [(&str, u32); 19] = [
     ("base", 0),
     ("data", 1),
     ("record", 1),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u32); 18] = [
     ("convert", 7),
     ("checkpoint", 7),
     ("drive", 8),
+    ("selftest", 8),
     ("bench", 9),
     ("report", 9),
     ("cli", 10),

@@ -12,6 +12,7 @@ mod ops {
 
     mod augment;
     mod blend;
+    mod conform;
     mod conv;
     mod convex;
     mod dropout;

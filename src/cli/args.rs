@@ -96,6 +96,11 @@ pub enum Command {
         after_help = "Example:\n  caltrop bench kernels --ops conv,lif --steps 0,8 --batch 16\n  caltrop bench network --arch vgg11 --mode train --batch 16"
     )]
     Bench(Bench),
+    /// Check that a device computes right: every op against naive f64 oracles, every kernel building block alone
+    #[command(
+        after_help = "Example:\n  caltrop selftest --device cuda\n  caltrop selftest --device cuda --ops conform,conv --json selftest.json"
+    )]
+    Selftest(Selftest),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
@@ -357,6 +362,17 @@ pub struct Export {
     /// The file to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `selftest`.
+#[derive(Args)]
+pub struct Selftest {
+    /// Ops: conv, lif, norm, relu, pool, flatten, frames, dropout, convex, loss, pixel, sgd, augment, percentile, blend, reduce, conform (default: all; conform, the building blocks, on GPUs)
+    #[arg(long, value_delimiter = ',', value_name = "OP,..")]
+    pub ops: Option<Vec<String>>,
+    /// Write every comparison as JSON (without FILE or with -: to the standard output, instead of the table)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
 }
 
 /// `recipes`.

@@ -198,7 +198,7 @@ fn suitable(args: &NetworkArgs, mode: Mode) -> Result<Lens> {
 }
 
 /// The device, after a look whether the result can be written.
-fn prepared(common: &Common, json: Option<&Path>) -> Result<Device> {
+pub fn prepared(common: &Common, json: Option<&Path>) -> Result<Device> {
     let device = device(common)?;
     json.filter(|path| *path != Path::new("-")).map_or(Ok(()), file::writable)?;
     Ok(device)
@@ -232,7 +232,7 @@ fn random(args: &NetworkArgs, device: &Device) -> Result<Model> {
 }
 
 /// Print the table, or the JSON where that is to go to the standard output; write the JSON to a file beside the table.
-fn answer(result: &impl Serialize, json: Option<&Path>, table: impl Fn() -> String) -> Result<()> {
+pub fn answer(result: &impl Serialize, json: Option<&Path>, table: impl Fn() -> String) -> Result<()> {
     let text = serde_json::to_string_pretty(result).map_err(|cause| fail!("json: {cause}"))?;
     match json {
         Some(path) if path == Path::new("-") => return say(text),

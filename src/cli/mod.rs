@@ -8,6 +8,7 @@ mod import;
 mod predict;
 mod progress;
 mod recipes;
+mod selftest;
 
 pub use args::Cli;
 
@@ -88,6 +89,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Import(args) => import::import(&args, &common),
         Command::Export(args) => import::export(&args, &common),
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
+        Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }

@@ -3,24 +3,9 @@
 use super::common::*;
 use caltrop::ops::blend::blend;
 
-const CASES: [usize; 6] = [1, 7, 16, 33, 16_384, 40_001];
-
 #[test]
-fn a_blend_is_the_sum_in_f64_rounded_once() {
-    everywhere(&CASES, |device, &n| {
-        let (a, b) = (random("a", n), random("b", n));
-        let (on_a, on_b) = (tensor(device, [n], &a), tensor(device, [n], &b));
-        for (p, q) in [(1.0, 1.0), (-1.0, 0.0), (1.0 / 3.0, -2.0 / 7.0), (1e-9, 1e9)] {
-            let got = twice(device, "blend", || vec![blend(&[(&on_a, p)]).unwrap(), blend(&[(&on_a, p), (&on_b, q)]).unwrap()]);
-            let one: Vec<f32> = a.iter().map(|a| (0.0 + p * a) as f32).collect();
-            let two: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (0.0 + p * a + q * b) as f32).collect();
-            same_bits(&format!("{p}·a of {n}"), &got[0], &one);
-            same_bits(&format!("{p}·a + {q}·b of {n}"), &got[1], &two);
-        }
-        // What a sum in f32 would give.
-        let sum: Vec<f32> = on_a.to_vec().iter().zip(on_b.to_vec()).map(|(a, b)| a + b).collect();
-        same_bits("a + b", &blend(&[(&on_a, 1.0), (&on_b, 1.0)]).unwrap().to_vec(), &sum);
-    });
+fn the_table_holds_on_every_device() {
+    table("blend");
 }
 
 #[test]

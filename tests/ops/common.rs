@@ -1,20 +1,23 @@
 //! What the op tests share.
 
-pub use crate::support::close::{assert_close, bound};
+pub use crate::support::close::bound;
 pub use crate::support::devices::{self, Form, data, decoded, same_bits, tensor, twice, wide};
 pub use crate::support::naive;
-use crate::support::named::uniform64;
 pub use caltrop::device::Device;
-pub use caltrop::ops::norm::Affine;
+use caltrop::selftest;
+pub use caltrop::selftest::data::{U, affine, between, random, sizes, walk};
 pub use caltrop::tensor::{Data, Tensor};
 
-/// The unit roundoff of float32.
-pub const U: f64 = 1.0 / 16_777_216.0;
-
-/// What a chain of `terms` roundings may lose, in units of the sum of the terms' sizes: random roundings add up
-/// like a walk, √terms (Higham & Mary 2019); four deviations are never seen, an error in the data always is.
-pub fn walk(terms: usize) -> f64 {
-    4.0 * U * (1.0 + (terms as f64).sqrt())
+/// Runs the table of `caltrop selftest` called `op` on every device.
+#[track_caller]
+pub fn table(op: &str) {
+    for device in devices::all() {
+        let report = selftest::run(&device, &[op], |_| Ok(())).expect("a table of this name");
+        assert!(report.checks > 0, "{op}: an empty table");
+        if let Some(failure) = report.first_failure() {
+            panic!("{} of {} checks on {}: {failure}", report.passed, report.checks, report.device);
+        }
+    }
 }
 
 /// Panics unless every element is within its own bound (NaN fails).
@@ -34,37 +37,10 @@ pub fn within(what: &str, got: &[f32], want: &[f64], bound: impl Fn(usize) -> f6
     }
 }
 
-/// `n` values in [-1, 1), exact in f32.
-pub fn random(name: &str, n: usize) -> Vec<f64> {
-    uniform64(name, n, -1.0, 1.0, 5)
-}
-
-/// `n` values in [low, high), exact in f32.
-pub fn between(name: &str, n: usize, low: f64, high: f64) -> Vec<f64> {
-    uniform64(name, n, low, high, 5)
-}
-
-/// |v|.
-pub fn sizes(values: &[f64]) -> Vec<f64> {
-    values.iter().map(|v| v.abs()).collect()
-}
-
 /// Runs `test` for every case of `table` on every device.
 pub fn everywhere<C>(table: &[C], test: impl Fn(&Device, &C)) {
     assert!(!table.is_empty());
     for device in devices::all() {
         table.iter().for_each(|case| test(&device, case));
     }
-}
-
-/// A fixed affine map of `c` channels: (scale, shift) for the oracle, and on the device.
-pub fn affine(device: &Device, c: usize) -> (Vec<f64>, Vec<f64>, Affine) {
-    let (scale, shift) = (between("scale", c, 0.5, 1.5), between("shift", c, -0.3, 0.5));
-    let on = Affine { scale: tensor(device, [c], &scale), shift: tensor(device, [c], &shift) };
-    (scale, shift, on)
-}
-
-/// scale·y + shift, channels last.
-pub fn mapped(y: &[f64], scale: &[f64], shift: &[f64]) -> Vec<f64> {
-    y.iter().enumerate().map(|(i, y)| y * scale[i % scale.len()] + shift[i % scale.len()]).collect()
 }

@@ -20,15 +20,8 @@ fn stream(step: u64) -> Philox {
 }
 
 #[test]
-fn what_a_draw_keeps_is_scaled_and_the_rest_is_zero() {
-    everywhere(&CASES, |device, &(shape, p)| {
-        let x = random("x", shape.iter().product());
-        let on = tensor(device, shape, &x);
-        let z = twice(device, "dropout", || vec![dropout::forward(&on, p, stream(0)).unwrap()]);
-        let kept = |i: usize| stream(0).uniform(i as u64) >= p;
-        let want: Vec<f64> = x.iter().enumerate().map(|(i, x)| if kept(i) { x / (1.0 - f64::from(p)) } else { 0.0 }).collect();
-        within(&format!("{shape:?} p {p}"), &z[0], &want, |i| 3.0 * U * want[i].abs());
-    });
+fn the_table_holds_on_every_device() {
+    table("dropout");
 }
 
 #[test]

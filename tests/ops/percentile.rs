@@ -3,53 +3,12 @@
 use super::common::*;
 use caltrop::ops::percentile::{Percentile, percentile};
 
-/// What a number in -1..1 becomes.
-type Draw = fn(f64) -> f64;
-
-/// Elements (last axis the channels), and how the values are drawn.
-const CASES: [([usize; 2], Draw); 11] = [
-    ([1, 1], |v| v),
-    ([7, 1], |v| v),
-    ([31, 17], |v| v),
-    ([33, 7], |v| -v.abs() - 0.5),      // negative
-    ([100, 10], |v| (v * 3.0).round()), // many ties, both zeros
-    ([1000, 1], |v| v * 1e-39),         // subnormal
-    ([2048, 9], |v| (v * 40.0).exp()),  // 17 decades
-    ([640, 33], |v| 1.0 + v * 1e-6),    // neighbours in the last bits
-    ([50, 3], |_| 0.25),                // all equal
-    ([9, 1], |v| if v > 0.0 { 0.0 } else { -0.0 }),
-    ([20_000, 3], |v| v), // several strips
-];
-
 const PERCENTS: [(f64, u64); 8] =
     [(0.0, 0), (0.1, 1000), (25.0, 250_000), (50.0, 500_000), (75.0, 750_000), (99.7, 997_000), (99.9999, 999_999), (100.0, 1_000_000)];
 
 #[test]
-fn it_is_what_sorting_finds() {
-    everywhere(&CASES, |device, &([rows, c], draw)| {
-        let values: Vec<f32> = random("x", rows * c).iter().map(|&v| draw(v) as f32).collect();
-        let on = Tensor::from_slice(device, [rows, 1, 1, 1, c], &values);
-        let (_, _, map) = affine(device, c);
-        let (scale, shift) = (map.scale.to_vec(), map.shift.to_vec());
-        let moved: Vec<f32> = values.iter().enumerate().map(|(i, v)| v * scale[i % c] + shift[i % c]).collect();
-        for (percent, millionths) in PERCENTS {
-            for repeats in [1, 3, 100] {
-                for (map, values) in [(None, &values), (Some(&map), &moved)] {
-                    let found = percentile(&on, map, repeats, Percentile::new(percent).unwrap()).unwrap();
-                    let want = if rows * c <= 1000 {
-                        let copies: Vec<f32> = values.iter().flat_map(|&v| std::iter::repeat_n(v, repeats)).collect();
-                        naive::percentile(&copies, millionths, 1_000_000)
-                    } else {
-                        let mut sorted = values.clone();
-                        sorted.sort_by(f32::total_cmp);
-                        sorted[(naive::percentile_rank((rows * c * repeats) as u64, millionths, 1_000_000) as usize - 1) / repeats]
-                    };
-                    let what = format!("{percent} % of {rows}x{c}, {repeats} times, affine {}, on {}", map.is_some(), device.describe());
-                    assert!(found == want, "{what}: got {found:e}, want {want:e}");
-                }
-            }
-        }
-    });
+fn the_table_holds_on_every_device() {
+    table("percentile");
 }
 
 #[test]

@@ -20,32 +20,8 @@ fn noise(device: &Device, [_, h, w, c]: [usize; 4], law: Noise, ids: &[usize]) -
 }
 
 #[test]
-fn noise_is_the_stream_s_at_every_index() {
-    everywhere(&CASES, |device, &shape| {
-        let len = shape[1..].iter().product::<usize>();
-        let ids: Vec<usize> = (100..100 + shape[0]).collect();
-        for law in LAWS {
-            let got = noise(device, shape, law, &ids);
-            for (i, got) in got.iter().enumerate() {
-                let (stream, at) = (stream(ids[i / len]), (i % len) as u64);
-                let want = match law {
-                    Noise::Uniform(radius) => radius * (2.0 * stream.uniform(at) - 1.0),
-                    Noise::Normal(deviation) => deviation * stream.normal(at),
-                    Noise::Sign => {
-                        if stream.word(at) >> 31 == 0 {
-                            1.0
-                        } else {
-                            -1.0
-                        }
-                    }
-                };
-                // The CPU's sine is another than the GPU's, in f64: the last bit of f32 may differ.
-                let rounded = matches!((device, law), (Device::Gpu(_), Noise::Normal(_)));
-                let close = rounded && (got - want).abs() <= want.abs() * f32::EPSILON + 1e-15;
-                assert!(close || got.to_bits() == want.to_bits(), "{law:?} {shape:?} [{i}]: got {got:e}, want {want:e}");
-            }
-        }
-    });
+fn the_table_holds_on_every_device() {
+    table("pixel");
 }
 
 #[test]
@@ -78,42 +54,11 @@ fn noise_follows_its_law() {
 }
 
 #[test]
-fn a_signed_step_is_the_oracle_s_and_stays_in_the_ball() {
-    everywhere(&CASES, |device, &shape| {
-        let n = shape.iter().product();
-        let x = between("pixels", n, 0.0, 1.0);
-        let adv: Vec<f64> = x.iter().zip(random("adv", n)).map(|(x, d)| f64::from((x + 0.05 * d).clamp(0.0, 1.0) as f32)).collect();
-        let g: Vec<f64> = random("g", n).iter().map(|g| if g.abs() < 0.2 { 0.0 } else { *g }).collect();
-        let [on_x, on_adv, on_g] = [&x, &adv, &g].map(|values| tensor(device, shape, values));
-        for (alpha, eps) in [(0.01f32, 0.03f32), (0.25, 0.05), (0.0, 0.02), (-0.01, 8.0 / 255.0)] {
-            let got = twice(device, "step", || vec![pixel::signed_step(&on_x, &on_adv, &on_g, alpha, eps).unwrap()]);
-            let want = naive::signed_step(&adv, &g, &x, f64::from(alpha), f64::from(eps));
-            within(&format!("α {alpha} ε {eps}"), &got[0], &want, |_| 4.0 * U);
-            assert!(got[0].iter().all(|v| (0.0..=1.0).contains(v)));
-        }
-        let got = twice(device, "displace", || vec![pixel::displace(&on_x, &on_g, 0.3).unwrap()]);
-        let want: Vec<f64> = x.iter().zip(&g).map(|(x, g)| (x + f64::from(0.3f32) * g).clamp(0.0, 1.0)).collect();
-        within("displace", &got[0], &want, |_| 3.0 * U);
-    });
-}
-
-#[test]
 fn the_sign_of_zero_is_zero() {
     let device = devices::first();
     let row = |values: &[f64]| tensor(&device, [1, 1, 1, 4], values);
     let step = pixel::signed_step(&row(&[0.5; 4]), &row(&[0.5; 4]), &row(&[0.0, -0.0, 1e-38, -1e-38]), 0.25, 1.0).unwrap();
     assert_eq!(step.to_vec(), [0.5, 0.5, 0.75, 0.25]);
-}
-
-#[test]
-fn signs_are_minus_one_zero_and_one() {
-    everywhere(&CASES, |device, &shape| {
-        let x: Vec<f64> = random("x", shape.iter().product()).iter().map(|x| if x.abs() < 0.2 { 0.0 * x } else { *x }).collect();
-        let on = tensor(device, shape, &x);
-        let got = twice(device, "sign", || vec![pixel::sign(&on)]);
-        let want: Vec<f32> = x.iter().map(|&x| if x == 0.0 { 0.0 } else { x.signum() as f32 }).collect();
-        same_bits("sign", &got[0], &want);
-    });
 }
 
 #[test]

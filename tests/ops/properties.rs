@@ -69,7 +69,8 @@ proptest! {
     fn codes_equal_the_numbers_they_stand_for(sizes in sizes_of()) {
         for device in devices::all() {
             let Sizes { input, weight, stride, pad } = sizes;
-            let on_weight = Weight::new(tensor(&device, weight, &random("w", count(&weight))));
+            let w = random("w", count(&weight));
+            let (on_weight, sizes_of_weight) = (Weight::new(tensor(&device, weight, &w)), Weight::new(tensor(&device, weight, &absolute(&w))));
             for form in [Form::Spikes, Form::Quarters] {
                 let x = form.values(&random("x", count(&input)));
                 let (codes, numbers) = (data(&device, form, input, &x), Data::Real(tensor(&device, input, &x)));
@@ -79,10 +80,8 @@ proptest! {
                     Device::Cpu(_) => same_bits("forward", &y.to_vec(), &forward(&numbers).to_vec()),
                     // A GPU has kernels of its own for codes, which may sum in another order.
                     Device::Gpu(_) => {
-                        let large = Weight::new(tensor(&device, weight, &absolute(&random("w", count(&weight)))));
-                        let size = wide(&conv::forward(&numbers, &large, None, stride, pad).unwrap());
-                        let depth = walk(count(&weight) / weight[0]);
-                        within("forward", &y.to_vec(), &wide(&forward(&numbers)), |i| 2.0 * depth * size[i]);
+                        let size = wide(&conv::forward(&numbers, &sizes_of_weight, None, stride, pad).unwrap());
+                        within("forward", &y.to_vec(), &wide(&forward(&numbers)), |i| walk(count(&weight[1..])) * size[i]);
                     }
                 }
                 // Sums over rows: the same but for the order, which follows the memory that a form takes.

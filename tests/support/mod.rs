@@ -1,9 +1,9 @@
 //! Judges of the program: naive f64 oracles, an independent f64 tape, the parity data, closeness.
 //!
 //! Nothing here but `devices` (the way in and out) looks at the program: each judge is written from the equations alone.
-//! `naive` (layers), `neuron`, `losses` are direct formulas; `tape` differentiates elementary
-//! operations and `network` builds whole networks on it; `tests/oracle.rs` holds them against each
-//! other, against finite differences and against the parity data.
+//! `naive` (layers), `neuron`, `losses` are direct formulas, which `caltrop selftest` carries too; `tape` differentiates
+//! elementary operations and `network` builds whole networks on it; `tests/oracle.rs` holds them against each other,
+//! against finite differences and against the parity data.
 
 // Each test binary compiles this folder and uses a part of it.
 #![allow(dead_code, unused_imports)]
@@ -14,12 +14,11 @@
 
 pub mod close;
 pub mod devices;
-pub mod losses;
-pub mod naive;
 pub mod named;
 pub mod network;
-pub mod neuron;
 pub mod outcome;
 pub mod parity;
 pub mod plan;
 pub mod tape;
+
+pub use caltrop::selftest::naive::{self, losses, neuron};

@@ -1,7 +1,15 @@
 //! Naive f64 oracles of the layers, channels-last: images [N, H, W, C], weights [C_out, kh, kw, C_in].
+//!
+//! Each is written from the method's equations alone and imports nothing of the program, so that both cannot be wrong in the
+//! same way. An oracle reads like the formula: plain indices, all extents as arguments.
 
-pub use super::losses::*;
-pub use super::neuron::*;
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
+
+pub mod losses;
+pub mod neuron;
+
+pub use losses::*;
+pub use neuron::*;
 
 /// A convolution's extents; `kernel` is (kh, kw).
 #[derive(Debug, Clone, Copy)]
