@@ -23,7 +23,7 @@ fn gpu() -> Option<(Device, Gpu)> {
 #[test]
 fn a_machine_without_a_gpu_gets_a_reason_in_one_line() {
     if gpu().is_some() {
-        let many = Gpu::cuda(99).err().expect("a hundredth GPU").to_string();
+        let many = Gpu::cuda(99).expect_err("a hundredth GPU").to_string();
         assert!(many.starts_with("--device cuda:99: no such device; this machine has "), "{many}");
         assert!(!Gpu::list().unwrap().is_empty());
         return;
@@ -108,7 +108,11 @@ fn threads_may_share_a_gpu() {
 fn memory_that_is_not_there_is_refused_with_the_numbers() {
     let Some((device, gpu)) = gpu() else { return };
     let total = gpu.launcher().memory().unwrap().total;
-    let text = catch(|| Ok(Array::<u8>::unspecified(&device, [4 * total as usize]))).err().expect("four times the memory").to_string();
+    let asked = catch(|| {
+        let _memory = Array::<u8>::unspecified(&device, [4 * total as usize]);
+        Ok(())
+    });
+    let text = asked.expect_err("four times the memory").to_string();
     assert!(
         text.starts_with("gpu: out of memory: asked for ") && text.contains(" free of ") && text.contains("lower the batch size"),
         "{text}"

@@ -127,7 +127,8 @@ mod tests {
                 assert_eq!(made.shape(), shape.into());
                 let share = lif::count(&made) as f64 / (count * steps as f64);
                 assert!((share - density).abs() < 0.02, "{share} of {density} over {steps} steps");
-                let mean = pool::numbers(&quarters(&device, shape, density, 2)).host().iter().sum::<f32>() as f64 / (count * steps as f64);
+                let mean =
+                    pool::numbers(&quarters(&device, shape, density, 2)).to_vec().iter().sum::<f32>() as f64 / (count * steps as f64);
                 assert!((mean - density).abs() < 0.02, "{mean} of {density} over {steps} steps, pooled");
             }
         }

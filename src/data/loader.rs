@@ -86,6 +86,30 @@ impl Plan {
             Last::Drop => images / self.batch,
         }
     }
+
+    /// The indices of `images` images in the order of this pass.
+    pub fn order(&self, images: usize) -> Vec<usize> {
+        match self.order {
+            Order::Sequential => (0..images).collect(),
+            Order::Shuffled => Philox::stream(self.seed, Purpose::Shuffle, &[self.epoch]).permutation(images),
+        }
+    }
+
+    /// Whether it can be done with `images`.
+    ///
+    /// # Errors
+    /// If the batch size is 0, no batch would come, or a cutout lacks its colour.
+    pub fn check(&self, images: &Images) -> Result<()> {
+        ensure!(self.batch > 0, "loader: batch size 0; at least 1 is needed");
+        ensure!(self.batches(images.len()) > 0, "loader: {} images make no batch of {}; use a smaller batch", images.len(), self.batch);
+        ensure!(
+            self.augment.cutout == 0 || self.mean.len() == images.channels,
+            "loader: the mean colour has {} values, the images have {} channels",
+            self.mean.len(),
+            images.channels
+        );
+        Ok(())
+    }
 }
 
 /// An iterator of [`Batch`]es.
@@ -101,24 +125,13 @@ impl Loader {
     /// Starts one pass over `images`.
     ///
     /// # Errors
-    /// If the batch size is 0, no batch would come, a cutout lacks its colour, or no thread can be started.
+    /// Those of [`Plan::check`], or no thread can be started.
     pub fn new(images: Arc<Images>, plan: Plan) -> Result<Loader> {
-        ensure!(plan.batch > 0, "loader: batch size 0; at least 1 is needed");
+        plan.check(&images)?;
         let left = plan.batches(images.len());
-        ensure!(left > 0, "loader: {} images make no batch of {}; use a smaller batch", images.len(), plan.batch);
-        ensure!(
-            plan.augment.cutout == 0 || plan.mean.len() == images.channels,
-            "loader: the mean colour has {} values, the images have {} channels",
-            plan.mean.len(),
-            images.channels
-        );
         let (sender, batches) = sync_channel(AHEAD);
         let work = move || {
-            let order = match plan.order {
-                Order::Sequential => (0..images.len()).collect(),
-                Order::Shuffled => Philox::stream(plan.seed, Purpose::Shuffle, &[plan.epoch]).permutation(images.len()),
-            };
-            for ids in order.chunks(plan.batch).take(left) {
+            for ids in plan.order(images.len()).chunks(plan.batch).take(left) {
                 if sender.send(assemble(&images, ids, &plan)).is_err() {
                     return;
                 }

@@ -129,6 +129,11 @@ impl Device {
         }
     }
 
+    /// Whether its memory is another than the program's own, so that what is sent there should be small.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Device::Gpu(_))
+    }
+
     /// The number of host threads that work for this device.
     pub fn threads(&self) -> usize {
         match self {

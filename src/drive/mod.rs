@@ -3,6 +3,7 @@
 mod attacker;
 mod convert;
 mod evaluate;
+mod feed;
 mod folder;
 mod keys;
 mod ledger;

@@ -1,5 +1,6 @@
 //! The training loop of either stage.
 
+use super::feed::{Fed, Feed};
 use super::folder::{RunFolder, Track, broken};
 use super::ledger::Ledger;
 use super::recipe::Stage;
@@ -9,7 +10,7 @@ use super::watch::{self, Watch};
 use crate::attack::Targets;
 use crate::base::{Error, Kind, Result, fail};
 use crate::checkpoint::{self, Meta, TensorFile};
-use crate::data::{Batch, Dataset, Last, Loader, Order, Plan};
+use crate::data::{Batch, Dataset, Last, Order, Plan};
 use crate::nn::Model;
 use crate::optim::Sgd;
 use crate::record::{Epoch, Event, Phase};
@@ -128,10 +129,10 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, stepper: &mut Stepper, jo
         seed,
         epoch: epoch as u64,
     };
-    let loader = Loader::new(job.data.train.clone(), plan)?;
+    let mut feed = Feed::new(model, job.data.train.clone(), plan)?;
     let rate = stage.schedule.rate(stage.lr, epoch, stage.epochs);
     let title = format!("{} ({}), epoch {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
-    job.watch.begin(&title, (loader.len() * stage.batch).min(job.data.train.len()) as u64);
+    job.watch.begin(&title, (feed.left() * stage.batch).min(job.data.train.len()) as u64);
     let clock = Instant::now();
     let mut ledger = Ledger::default();
     let read = |ledger: &mut Ledger, model: &Model| {
@@ -140,14 +141,15 @@ fn train_epoch(model: &mut Model, optimizer: &mut Sgd, stepper: &mut Stepper, jo
             fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", epoch + 1)
         })
     };
-    for (index, batch) in loader.enumerate() {
+    let mut place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: 0 };
+    while let Some(batch) = feed.next(model) {
         watch::check()?;
-        let (pixels, labels) = upload(model, &batch);
-        let targets = Targets { images: &pixels, labels: &labels, ids: &batch.ids };
-        let place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: index as u64 };
+        let Fed { images, labels, ids } = batch?;
+        let targets = Targets { images: &images, labels: &labels, ids: &ids };
         let outcome = stepper.step(model, optimizer, stage, &targets, place, rate as f32)?;
-        ledger.enter(batch.len(), outcome);
-        job.watch.advance(batch.len() as u64);
+        place.step += 1;
+        ledger.enter(ids.len(), outcome);
+        job.watch.advance(ids.len() as u64);
         if ledger.is_due() {
             read(&mut ledger, model)?;
             job.watch.remark(&format!("loss {:.4}", ledger.loss()));

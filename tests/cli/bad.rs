@@ -20,7 +20,6 @@ fn words_that_are_no_command_are_refused_in_one_line() {
         ("devices --device gpu", &["--device gpu", "did you mean \"cpu\"?"]),
         ("devices --device cuda:one", &["--device cuda:one", "no device index"]),
         ("devices --precision f16", &["f16", "bf16"]),
-        ("eval snn --attack none --precision bf16", &["bf16"]),
         ("recipes fashion-mnist-7", &["did you mean \"fashion-mnist-7k\"?"]),
         ("run fashion-mnist-7", &["did you mean \"fashion-mnist-7k\"?"]),
         ("export snn --format onnx --out new", &["--format onnx", "torch"]),

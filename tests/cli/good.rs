@@ -79,6 +79,25 @@ fn relu_logits(image: &[f32]) -> Vec<f64> {
 }
 
 #[test]
+fn bf16_rounds_products_and_little_else() {
+    let house = House::new("bf16");
+    house.nets();
+    house.images("pictures", 5);
+    for device in ["cpu", "emulated"] {
+        if house.run(&format!("devices --device {device}")).code != Some(0) {
+            continue; // a build without an emulator
+        }
+        let [f32, bf16] = ["f32", "bf16"].map(|precision| {
+            house.good(&format!("predict ann --images pictures --device {device} --precision {precision} --out out"));
+            open(&house.read("out"))["logits"].floats()
+        });
+        let size = f32.iter().fold(0.0, |size: f32, x| size.max(x.abs()));
+        let apart = f32.iter().zip(&bf16).fold(0.0, |apart: f32, (a, b)| apart.max((a - b).abs()));
+        assert!(apart > 1e-5 * size && apart < 2e-2 * size, "{device}: {apart} of {size}");
+    }
+}
+
+#[test]
 fn predictions_have_pytorch_s_layouts() {
     let house = House::new("predict");
     house.nets();
@@ -281,7 +300,7 @@ fn the_program_explains_itself() {
     let devices = house.good("devices --threads 2").out;
     assert!(devices.lines().next().is_some_and(|line| line.starts_with("cpu       cpu (2 threads")), "{devices}");
     let line = |kind: &str, none: &str| devices.lines().any(|line| line.starts_with(kind) && (line.contains(none) || line.contains('(')));
-    assert!(line("cuda      ", "none: ") && line("emulated  ", "none: ") && !devices.contains("--device"), "{devices}");
+    assert!(line("cuda      ", "none: ") && line("emulated  ", "none: ") && !devices.contains("none: --device"), "{devices}");
     assert!(house.good("recipes").out.lines().any(|line| line.starts_with("fashion-mnist-7k ")));
     let recipe = house.good("recipes fashion-mnist-7k").out;
     assert!(recipe.contains("[ann]") && recipe.contains("arch = \"vgg:16,A,32,A,64/256\""));

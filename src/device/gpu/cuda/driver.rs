@@ -31,6 +31,7 @@ const FUNCTIONS: &[&str] = &[
     "cuFuncSetAttribute",
     "cuGraphDestroy",
     "cuGraphExecDestroy",
+    "cuGraphExecKernelNodeSetParams_v2",
     "cuGraphInstantiateWithFlags",
     "cuGraphLaunch",
     "cuInit",
@@ -51,6 +52,7 @@ const FUNCTIONS: &[&str] = &[
     "cuStreamCreate",
     "cuStreamDestroy_v2",
     "cuStreamEndCapture",
+    "cuStreamGetCaptureInfo_v3",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
 ];

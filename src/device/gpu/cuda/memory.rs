@@ -192,7 +192,7 @@ mod tests {
         for bytes in [1, 255, 256, 257, 5_000, 1 << 20, (1 << 20) + 1, 150_994_944, 3_000_000_001] {
             let class = size_class(bytes);
             assert!(
-                class >= bytes && class % GRAIN == 0 && (class - bytes < GRAIN || class as f64 <= bytes as f64 * 1.25),
+                class >= bytes && class.is_multiple_of(GRAIN) && (class - bytes < GRAIN || class as f64 <= bytes as f64 * 1.25),
                 "{bytes}: {class}"
             );
             assert_eq!(size_class(class), class);

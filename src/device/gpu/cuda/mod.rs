@@ -20,6 +20,7 @@ use graph::{Captured, Moment, Node, Tunable};
 use memory::{After, Order, Pinned, Ring};
 use modules::Modules;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -180,10 +181,11 @@ impl Core {
     fn retire(&self, work: &mut Work, at: Address) -> Result<()> {
         // A moment of a stream that is captured is none.
         work.refuse_while_recording("a retirement")?;
-        if !work.retirements.contains_key(&at) {
-            work.retirements.insert(at, Event::new(&self.context)?);
-        }
-        work.retirements[&at].record(&self.compute)
+        let event = match work.retirements.entry(at) {
+            Entry::Occupied(event) => event.into_mut(),
+            Entry::Vacant(place) => place.insert(Event::new(&self.context)?),
+        };
+        event.record(&self.compute)
     }
 }
 

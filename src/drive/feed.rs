@@ -1,0 +1,142 @@
+//! The batches of an epoch on the device. A GPU is sent bytes and augments them itself; the CPU gets numbers that the
+//! loader's thread has made. The pixels are the same to the bit.
+
+use super::train::upload;
+use crate::base::Result;
+use crate::data::{Augment, Images, Loader, Plan};
+use crate::nn::Model;
+use crate::ops::augment::augment;
+use crate::tensor::{Array, Tensor};
+use std::sync::Arc;
+
+/// A batch on the device.
+pub struct Fed {
+    /// `[N,H,W,C]` in [0,1].
+    pub images: Tensor,
+    /// `[N]`.
+    pub labels: Array<i32>,
+    /// `[N]`, each image's index in its set.
+    pub ids: Vec<u64>,
+}
+
+/// Where the batches come from.
+pub enum Feed {
+    /// The loader's thread.
+    Numbers(Loader),
+    /// The images themselves.
+    Bytes(Bytes),
+}
+
+/// What a GPU is sent, batch by batch.
+pub struct Bytes {
+    images: Arc<Images>,
+    plan: Plan,
+    order: Vec<usize>,
+    next: usize,
+    mean: Tensor,
+}
+
+impl Feed {
+    /// One pass over `images` for `model`. Errors: those of [`Loader::new`].
+    pub fn new(model: &Model, images: Arc<Images>, plan: Plan) -> Result<Feed> {
+        if !model.device().is_remote() {
+            return Ok(Feed::Numbers(Loader::new(images, plan)?));
+        }
+        plan.check(&images)?;
+        let order = plan.order(images.len());
+        // Without a cutout nothing reads the colour.
+        let mean = if plan.mean.is_empty() { vec![0.0; images.channels] } else { plan.mean.clone() };
+        let mean = Tensor::from_slice(model.device(), [mean.len()], &mean);
+        Ok(Feed::Bytes(Bytes { images, plan, order, next: 0, mean }))
+    }
+
+    /// How many batches are left.
+    pub fn left(&self) -> usize {
+        match self {
+            Feed::Numbers(loader) => loader.len(),
+            Feed::Bytes(bytes) => bytes.plan.batches(bytes.images.len()) - bytes.next,
+        }
+    }
+
+    /// The next batch.
+    pub fn next(&mut self, model: &Model) -> Option<Result<Fed>> {
+        match self {
+            Feed::Numbers(loader) => loader.next().map(|batch| {
+                let (images, labels) = upload(model, &batch);
+                Ok(Fed { images, labels, ids: batch.ids })
+            }),
+            Feed::Bytes(bytes) => (bytes.next < bytes.plan.batches(bytes.images.len())).then(|| bytes.send(model)),
+        }
+    }
+}
+
+impl Bytes {
+    fn send(&mut self, model: &Model) -> Result<Fed> {
+        let (device, images, plan) = (model.device(), &self.images, &self.plan);
+        let at = self.next * plan.batch;
+        let ids = &self.order[at..(at + plan.batch).min(self.order.len())];
+        self.next += 1;
+        let n = ids.len();
+        let pixels: Vec<u8> = ids.iter().flat_map(|&id| images.image(id)).copied().collect();
+        let raw = Array::from_slice(device, [n, images.height, images.width, images.channels], &pixels);
+        let numbers = Array::from_slice(device, [n], &ids.iter().map(|&id| id as u32).collect::<Vec<_>>());
+        let labels: Vec<i32> = ids.iter().map(|&id| i32::from(images.labels[id])).collect();
+        Ok(Fed {
+            images: augment(&raw, &numbers, plan.augment, Augment::stream(plan.seed, plan.epoch), &self.mean)?,
+            labels: Array::from_slice(device, [n], &labels),
+            ids: ids.iter().map(|&id| id as u64).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Flip, Last, Order};
+    use crate::device::{Device, Flavour};
+    use crate::nn::Spec;
+    use crate::ops::lif::Reset;
+    use crate::zoo;
+
+    fn model(device: &Device) -> Model {
+        let spec = Spec {
+            arch: "vgg:3,A/4".into(),
+            classes: 2,
+            input: [3, 6, 5],
+            mean: vec![0.5; 3],
+            std: vec![0.25; 3],
+            bias: false,
+            steps: 0,
+            leak: 1.0,
+            reset: Reset::Hard,
+            dropout: 0.0,
+        };
+        zoo::build(device, spec, 1).unwrap()
+    }
+
+    #[test]
+    fn a_gpu_is_fed_what_the_loader_feeds() {
+        let Ok(gpu) = Device::emulated(Some(1), crate::device::Order::default(), Flavour::default()) else { return };
+        let count = 11;
+        let pixels = (0..count * 90).map(|i| (i * 37 % 251) as u8).collect();
+        let labels = (0..count as u16).map(|i| i % 2).collect();
+        let images = Arc::new(Images { channels: 3, height: 6, width: 5, pixels, labels, classes: 2 });
+        let augment = Augment { crop_pad: 2, flip: Flip::Half, cutout: 2 };
+        for (augment, last) in [(augment, Last::Keep), (Augment::NONE, Last::Drop)] {
+            let plan = Plan { order: Order::Shuffled, last, augment, mean: vec![0.2, 0.4, 0.6], seed: 3, epoch: 2, ..Plan::sequential(4) };
+            let all = |device: Device| {
+                let model = model(&device);
+                let mut feed = Feed::new(&model, images.clone(), plan.clone()).unwrap();
+                let mut fed = Vec::new();
+                while let Some(batch) = feed.next(&model) {
+                    let Fed { images, labels, ids } = batch.unwrap();
+                    fed.push((images.to_vec(), labels.to_vec(), ids, feed.left()));
+                }
+                fed
+            };
+            let (cpu, gpu) = (all(Device::cpu(Some(1)).unwrap()), all(gpu.clone()));
+            assert_eq!(cpu.len(), plan.batches(count));
+            assert!(cpu == gpu, "{augment:?} {last:?}");
+        }
+    }
+}
