@@ -70,7 +70,8 @@ proptest! {
         for device in devices::all() {
             let Sizes { input, weight, stride, pad } = sizes;
             let w = random("w", count(&weight));
-            let (on_weight, sizes_of_weight) = (Weight::new(tensor(&device, weight, &w)), Weight::new(tensor(&device, weight, &absolute(&w))));
+            let on = |values: &[f64]| Weight::new(tensor(&device, weight, values));
+            let (on_weight, sizes_of_weight) = (on(&w), on(&absolute(&w)));
             for form in [Form::Spikes, Form::Quarters] {
                 let x = form.values(&random("x", count(&input)));
                 let (codes, numbers) = (data(&device, form, input, &x), Data::Real(tensor(&device, input, &x)));

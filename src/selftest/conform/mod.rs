@@ -19,7 +19,7 @@ const TRIALS: usize = 16;
 /// Numbers for what has no warp.
 const COUNT: usize = 4096;
 
-/// A wrapper, what is random about it, and its check.
+/// A wrapper, or a few of a kind, and what checks it.
 type Check = (&'static str, fn(&mut Sheet, &Gpu) -> Result<()>);
 
 const CHECKS: [Check; 13] = [
