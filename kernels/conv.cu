@@ -59,7 +59,8 @@ KERNEL(conv_rows_quarters_1_small, 128, 3, Rows g, const uint32_t* x, const bf16
     rows_product<Quarters, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
 }
 // Any shape and form (0 numbers, 1 spikes, 2 quarters), w as it is: w[column * row_step + tap * tap_step + channel * depth_step].
-KERNEL(conv_rows_ffma, 256, 2, Rows g, const void* x, uint32_t form, const float* w, uint32_t row_step, uint32_t tap_step, uint32_t depth_step,
+KERNEL(conv_rows_ffma, 256, 2, Rows g, const void* x, uint32_t form, const float* w, uint32_t row_step, uint32_t tap_step,
+    uint32_t depth_step,
        const float* bias, float* y, double* moments, const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z,
        Fire fire) {
     rows_simt(g, x, form, w, row_step, tap_step, depth_step, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
@@ -123,7 +124,8 @@ KERNEL(conv_weight_sum, 256, 4, const float* partial, float* dw, uint32_t count,
 // b / tiles. Floor: reads dy once, 4 bytes a number.
 KERNEL(conv_bias_partial, 256, 4, const float* dy, double* partial, uint32_t rows, uint32_t columns, uint32_t part_rows) {
     __shared__ double sums[8][32];
-    const uint32_t tiles = (columns + 31) / 32, part = blockIdx.x / tiles, c = threadIdx.x % 32, column = blockIdx.x % tiles * 32 + c, r = threadIdx.x / 32;
+    const uint32_t tiles = (columns + 31) / 32, part = blockIdx.x / tiles, c = threadIdx.x % 32, column = blockIdx.x % tiles * 32 + c,
+        r = threadIdx.x / 32;
     const uint32_t end = (part + 1) * part_rows < rows ? (part + 1) * part_rows : rows;
     double sum = 0.0;
     if (column < columns)

@@ -96,8 +96,8 @@ DEVI void forward(const Tiling& t, const Dynamics& d, const Seat& s, const Cells
 }
 
 template <int V>
-DEVI void forward(const Tiling& t, const Dynamics& d, const float* y, const float* scale, const float* shift, const float* v_th, uint8_t* codes,
-                  uint32_t held) {
+DEVI void forward(const Tiling& t, const Dynamics& d, const float* y, const float* scale, const float* shift, const float* v_th,
+    uint8_t* codes, uint32_t held) {
   Seat s = seat<V>(t);
   Cells<V> n = cells<V>(s, scale, shift, v_th, d);
   if (held && d.soft) forward<V, true, true>(t, d, s, n, y, codes);
@@ -158,7 +158,8 @@ template <int V> DEVI void store_scaled(float* to, const Pack<V>& dx, const Pack
 //   through = (g - dv*reset) * slope;  g = through + dv*pass;  dv = leak*g;
 // hard: reset u, pass [silent]; soft: reset v_th, pass 1. -dL/dv_th adds up in `threshold` (soft: dv where it fired, too).
 template <int V>
-DEVI void step_back(const Cells<V>& n, const Surrogate& surrogate, bool soft, const Pack<V>& u, Pack<V>& g, Pack<V>& dv, Pack<V>& threshold) {
+DEVI void step_back(const Cells<V>& n, const Surrogate& surrogate, bool soft, const Pack<V>& u, Pack<V>& g, Pack<V>& dv,
+    Pack<V>& threshold) {
   Pack<V> sigma = slopes<V>(surrogate, u, n.v_th);
 #pragma unroll
   for (int i = 0; i < V; i++) {
@@ -263,9 +264,9 @@ KERNEL(lif_backward, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate,
 }
 
 template <int V>
-DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, const Surrogate& surrogate, const float* y, const float* scale,
-                          const float* shift, const float* mean, const float* variance, const float* v_th, const float* dz, const Back& back,
-                          double* room, double* partial) {
+DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, const Surrogate& surrogate, const float* y,
+    const float* scale, const float* shift, const float* mean, const float* variance, const float* v_th, const float* dz,
+    const Back& back, double* room, double* partial) {
   Seat s = seat<V>(t);
   Sums<V, true> sums = sums_of<V>(s, mean, variance);
   double threshold = backward<V, true>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, sums);
@@ -275,7 +276,8 @@ DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, co
 
 // Neuron and normalisation in one pass over the current: dx of the current for norm_project to finish (batch statistics), or
 // dy where `scaled` (constant ones); `partial` for norm_backward_finish.
-KERNEL(lif_backward_norm, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
+KERNEL(lif_backward_norm, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale,
+    const float* shift,
        const float* mean, const float* variance, const float* v_th, const float* dz, float* checkpoints, float* dx, double* thresholds,
        double* partial, uint32_t scaled) {
   __shared__ double room[2 * 4 * BACK_THREADS];
@@ -363,8 +365,8 @@ DEVI void rate(const Tiling& t, const Seat& s, const Route& r, const Dynamics& d
 }
 
 template <int V>
-DEVI void rate(const Tiling& t, const Route& r, const Dynamics& d, const float* y, const float* scale, const float* shift, const float* v_th,
-               const float* dz, const Back& back, uint32_t frames) {
+DEVI void rate(const Tiling& t, const Route& r, const Dynamics& d, const float* y, const float* scale, const float* shift,
+    const float* v_th, const float* dz, const Back& back, uint32_t frames) {
   Seat s = seat<V>(t);
   Sums<V, false> none;
   rate<V, false>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, frames, none);

@@ -192,10 +192,14 @@ KERNEL(loss_predictions, 128, 4, const float* logits, uint32_t* predictions, uin
   if (n < rows) predictions[n] = best_of(logits + (uint64_t)n * classes, classes);
 }
 
-// 1 where the prediction is the label, else 0.
+// 1 where the prediction is the label and no logit is NaN, else 0.
 KERNEL(loss_hits, 128, 4, const float* logits, const int* labels, uint32_t* hits, uint32_t rows, uint32_t classes) {
   uint32_t n = blockIdx.x * blockDim.x + threadIdx.x;
-  if (n < rows) hits[n] = (int)best_of(logits + (uint64_t)n * classes, classes) == labels[n] ? 1 : 0;
+  if (n >= rows) return;
+  const float* z = logits + (uint64_t)n * classes;
+  bool sound = true;
+  for (uint32_t k = 0; k < classes; k++) sound = sound && z[k] == z[k];
+  hits[n] = sound && (int)best_of(z, classes) == labels[n] ? 1 : 0;
 }
 
 // The first of the largest other than the label's; 0 where there is none.

@@ -51,7 +51,8 @@ KERNEL(norm_affine, 256, 1, const float* mean, const float* variance, const floa
   shift[c] = (float)((double)bias[c] - (double)mean[c] * s);
 }
 
-template <int V> DEVI void apply(const Tiling& t, const float* __restrict__ y, const float* scale, const float* shift, float* __restrict__ x) {
+template <int V> DEVI void apply(const Tiling& t, const float* __restrict__ y, const float* scale, const float* shift,
+    float* __restrict__ x) {
   Seat s = seat<V>(t);
   if (!s.taken) return;
   Pack<V> a = load<V>(scale + s.channel), b = load<V>(shift + s.channel);
@@ -118,7 +119,8 @@ KERNEL(norm_backward_finish, 256, 1, const double* partial, uint32_t blocks, uin
   coefficients[2 * channels + c] = (float)(sums[1] * share * (double)scale * (double)inverse);
 }
 
-template <int V> DEVI void project(const Tiling& t, const float* dx, const float* y, const float* mean, const float* coefficients, float* dy) {
+template <int V> DEVI void project(const Tiling& t, const float* dx, const float* y, const float* mean, const float* coefficients,
+    float* dy) {
   Seat s = seat<V>(t);
   if (!s.taken) return;
   Pack<V> centre = load<V>(mean + s.channel), scale = load<V>(coefficients + s.channel);

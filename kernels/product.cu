@@ -5,8 +5,8 @@
 // to[term][row][tap][channel] (channels rounded up to 8 with zeros) = term of w[row * row_step + tap * tap_step + channel * channel_step]:
 // forward rows are output channels, those of the input gradient are input channels. w = sum of terms, to 24 bits with three.
 // elements: rows * taps * padded, one a thread.
-KERNEL(product_split, 256, 4, const float* w, bf16* to, uint32_t terms, uint32_t elements, uint32_t taps, uint32_t channels, uint32_t padded,
-       uint32_t row_step, uint32_t tap_step, uint32_t channel_step) {
+KERNEL(product_split, 256, 4, const float* w, bf16* to, uint32_t terms, uint32_t elements, uint32_t taps, uint32_t channels,
+    uint32_t padded, uint32_t row_step, uint32_t tap_step, uint32_t channel_step) {
     const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= elements) return;
     const uint32_t channel = i % padded, tap = i / padded % taps, row = i / padded / taps;

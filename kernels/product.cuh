@@ -158,7 +158,8 @@ DEVI void read_fragments(uint32_t (&to)[TERMS * COUNT][4], const unsigned char* 
     for (int i = 0; i < TERMS * COUNT; i++) {
         const int place = first + i % COUNT * 16;
         from[i] = tile + i / COUNT * bytes
-                + (ALONG ? Cells<CELLS>::at(place + rows * 8 + inner, k * 2 + cells) : Cells<CELLS>::at(k * 16 + cells * 8 + inner, place / 8 + rows));
+                + (ALONG ? Cells<CELLS>::at(place + rows * 8 + inner, k * 2 + cells)
+                         : Cells<CELLS>::at(k * 16 + cells * 8 + inner, place / 8 + rows));
     }
     if constexpr (ALONG) ldmatrix_x4_tile(to, from);
     else ldmatrix_x4_trans_tile(to, from);

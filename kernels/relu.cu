@@ -25,7 +25,8 @@ KERNEL(relu_forward, 256, 4, const float* y, const float* scale, const float* sh
 }
 
 template <int V>
-DEVI void backward(const Route& r, const float* y, const float* scale, const float* shift, const float* dz, float* dx, uint64_t i, bool scaled) {
+DEVI void backward(const Route& r, const float* y, const float* scale, const float* shift, const float* dz, float* dx, uint64_t i,
+    bool scaled) {
   uint32_t c = i % r.channels;
   uint64_t row = i / r.channels;
   uint32_t pixel = row / r.frames, t = row % r.frames;
@@ -43,7 +44,8 @@ DEVI void backward(const Route& r, const float* y, const float* scale, const flo
 }
 
 // dx of the current, or of y (times scale) where `scaled`. r.gradient_frames equals r.frames.
-KERNEL(relu_backward, 256, 4, Route r, const float* y, const float* scale, const float* shift, const float* dz, float* dx, uint32_t scaled) {
+KERNEL(relu_backward, 256, 4, Route r, const float* y, const float* scale, const float* shift, const float* dz, float* dx,
+    uint32_t scaled) {
   uint32_t lanes = lanes_of(r.channels);
   uint64_t count = (uint64_t)r.images * r.height * r.width * r.frames * r.channels;
   uint64_t i = ((uint64_t)blockIdx.x * blockDim.x + threadIdx.x) * lanes;

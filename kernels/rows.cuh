@@ -48,7 +48,8 @@ template <class Form, class T> struct Activations {
 #pragma unroll
             for (int v = 0; v < VECTORS; v++) {
                 const int along = v * LANES * Form::VECTOR;
-                held[i][v] = inside && channel + along < g.depth ? __ldg(reinterpret_cast<const uint4*>(from + along)) : make_uint4(0, 0, 0, 0);
+                const bool there = inside && channel + along < g.depth;
+                held[i][v] = there ? __ldg(reinterpret_cast<const uint4*>(from + along)) : make_uint4(0, 0, 0, 0);
             }
         }
     }

@@ -41,13 +41,16 @@ DEVI void rows_simt(const Rows& g, const void* x, uint32_t form, const float* w,
     float sums[4][4] = {};
     for (uint32_t k0 = 0; k0 < depth; k0 += SIMT_DEPTH) {
         const bool deep = k0 + k < depth;
-        const uint32_t at = deep ? k0 + k : 0, step = at / g.depth, channel = at % g.depth, down = step / g.taps_wide, right = step % g.taps_wide;
+        const uint32_t at = deep ? k0 + k : 0, step = at / g.depth, channel = at % g.depth, down = step / g.taps_wide,
+            right = step % g.taps_wide;
         const uint32_t tap = (g.tap_top + down * g.tap_step) * g.kernel_width + g.tap_left + right * g.tap_step;
         for (uint32_t r = local; r < SIMT; r += 16) {
             float value = 0.0f;
             if (deep && r < rows) {
-                const uint32_t m = m0 + r, f = m % g.frames, p = m / g.frames, j = p % g.width, i = p / g.width % g.height, n = p / g.width / g.height;
-                const int py = (int)(i * g.in_step) + g.in_top + g.tap_sign * (int)down, px = (int)(j * g.in_step) + g.in_left + g.tap_sign * (int)right;
+                const uint32_t m = m0 + r, f = m % g.frames, p = m / g.frames, j = p % g.width, i = p / g.width % g.height,
+                    n = p / g.width / g.height;
+                const int py = (int)(i * g.in_step) + g.in_top + g.tap_sign * (int)down,
+                    px = (int)(j * g.in_step) + g.in_left + g.tap_sign * (int)right;
                 if ((uint32_t)py < g.in_height && (uint32_t)px < g.in_width)
                     value = number(x, form, (n * g.in_height + (uint32_t)py) * g.in_width + (uint32_t)px, g.frames, f, g.depth, channel);
             }
@@ -86,7 +89,8 @@ DEVI void weight_simt(const Splits& s, const void* x, uint32_t form, const float
             uint32_t frame = 0;
             const int pixel = m < share.end ? column.pixel(s, m, frame) : -1;
             a[k * SIMT_STRIDE + across] = m < share.end && co < s.g.out_channels ? dy[(size_t)m * s.g.out_channels + co] : 0.0f;
-            b[k * SIMT_STRIDE + across] = pixel >= 0 ? number(x, form, (uint32_t)pixel, s.g.frames, frame, s.g.in_channels, column.channel) : 0.0f;
+            b[k * SIMT_STRIDE + across] =
+                pixel >= 0 ? number(x, form, (uint32_t)pixel, s.g.frames, frame, s.g.in_channels, column.channel) : 0.0f;
         }
         __syncthreads();
         multiply_simt(sums, a, b, ty, tx);

@@ -26,7 +26,8 @@ DEVI uint32_t rows_of(const Rows& g) { return g.images * g.height * g.width * g.
 // The result's row that row m becomes.
 DEVI size_t result_row(const Rows& g, uint32_t m) {
     if (g.out_step == 1 && g.height == g.out_height && g.width == g.out_width) return m;
-    const uint32_t f = m % g.frames, pixel = m / g.frames, j = pixel % g.width, i = pixel / g.width % g.height, n = pixel / g.width / g.height;
+    const uint32_t f = m % g.frames, pixel = m / g.frames, j = pixel % g.width, i = pixel / g.width % g.height,
+        n = pixel / g.width / g.height;
     return (((size_t)n * g.out_height + i * g.out_step + g.out_top) * g.out_width + j * g.out_step + g.out_left) * g.frames + f;
 }
 
@@ -125,7 +126,8 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
 }
 
 // The moments of the same rows, for m_block. Ends before the scratch behind the staging may be written again. All threads.
-template <int THREADS, int BM> DEVI void finish_moments(const Rows& g, double* moments, float* staged, uint32_t rows, uint32_t n0, uint32_t m_block) {
+template <int THREADS, int BM> DEVI void finish_moments(const Rows& g, double* moments, float* staged, uint32_t rows, uint32_t n0,
+    uint32_t m_block) {
     const uint32_t c = threadIdx.x % TAIL_COLUMNS, part = threadIdx.x / TAIL_COLUMNS;
     constexpr uint32_t PARTS = THREADS / TAIL_COLUMNS;
     const uint32_t m_blocks = (rows_of(g) + g.block_rows - 1) / g.block_rows;

@@ -59,7 +59,8 @@ template <class Form, class T, int WIDTH> struct Passing {
     __device__ static uint32_t row(int i) { return threadIdx.x / ACROSS + i * STRIDE; }
     template <int TERMS> __device__ void store(unsigned char* tile) const {
 #pragma unroll
-        for (int i = 0; i < COUNT; i++) Form::template put<TERMS, Cells<WIDTH / 8>>(tile, WIDTH * CHUNK * 2, row(i), vector(), held[i], bits[i]);
+        for (int i = 0; i < COUNT; i++) Form::template put<TERMS, Cells<WIDTH / 8>>(tile, WIDTH * CHUNK * 2, row(i), vector(), held[i],
+            bits[i]);
     }
 };
 
@@ -118,7 +119,8 @@ template <class Form, class T> DEVI void weight_product(const Splits& s, const t
 #pragma unroll
             for (int j = 0; j < T::NT; j++) {
                 const uint32_t c = share.column + n + j * 8 + (lane & 3) * 2;
-                if (row < s.g.out_channels && c < columns) store2(to + (size_t)row * columns + c, make_float2(sums[i][j][2 * h], sums[i][j][2 * h + 1]));
+                if (row < s.g.out_channels && c < columns) store2(to + (size_t)row * columns + c, make_float2(sums[i][j][2 * h],
+                    sums[i][j][2 * h + 1]));
             }
         }
 }

@@ -370,3 +370,15 @@ fn handles_do_not_disturb_each_other() {
         });
     }
 }
+
+/// Where there is a C++ compiler the program carries both flavours, so that no case table is skipped unnoticed.
+#[test]
+fn the_program_carries_it_where_there_is_a_compiler() {
+    use caltrop::device;
+    if compiler().is_none() {
+        return;
+    }
+    for flavour in [device::Flavour::Fast, device::Flavour::Checked] {
+        device::Gpu::emulated(Some(1), device::Order::default(), flavour).expect("an emulator in this build");
+    }
+}

@@ -17,7 +17,9 @@ fn gpus() -> Vec<(Device, Gpu)> {
         Device::Gpu(gpu) => (device.clone(), gpu.clone()),
         Device::Cpu(_) => panic!("a CPU among the GPUs"),
     };
-    devices::gpus().into_iter().map(gpu).collect()
+    // A CUDA device of its own for every test: while one records, nobody else may use that device.
+    let own = Gpu::cuda(0).ok().map(Device::Gpu);
+    devices::emulated().into_iter().chain(own).map(gpu).collect()
 }
 
 /// Two steps whose order and whose numbers matter: ReLU of -0.5·x + 1, twice.

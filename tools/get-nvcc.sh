@@ -40,7 +40,7 @@ elif python3 -m venv "$new/venv" >/dev/null 2>&1; then
 else
     fail "python3 has neither pip nor venv: install one (Debian: apt install python3-pip), or CUDA 13.0 yourself and set NVCC"
 fi
-"${pip[@]}" install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --only-binary :all: --target "$new/wheels" "${wheels[@]}" ||
+"${pip[@]}" install --quiet --no-cache-dir --root-user-action=ignore --disable-pip-version-check --no-deps --only-binary :all: --target "$new/wheels" "${wheels[@]}" ||
     fail "pip could not install the wheels (above is why): a connection to the package index is needed, or set NVCC to an nvcc 13.0"
 
 root=$new/wheels/nvidia/cu13

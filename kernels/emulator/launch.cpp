@@ -190,7 +190,7 @@ void run_blocks(Launch& l, Block& b) {
     }
 }
 
-// ---- the pool. A helper that wakes too late finds the launch closed and goes back to sleep; nobody waits for it.
+// ---- the pool. A thread that wakes too late finds the launch closed and goes back to sleep; nobody waits for it.
 void Pool::wait_for_work() {
     Block block;
     std::unique_lock<std::mutex> lock(mutex);
@@ -209,17 +209,17 @@ void Pool::wait_for_work() {
     }
 }
 
-void Pool::run(Launch& launch, Block& own, int helpers) {
-    if (helpers > 0) {
+void Pool::run(Launch& launch, Block& own, int others) {
+    if (others > 0) {
         std::lock_guard<std::mutex> lock(mutex);
-        while ((int)threads.size() < helpers) threads.emplace_back([this] { wait_for_work(); });
+        while ((int)threads.size() < others) threads.emplace_back([this] { wait_for_work(); });
         open = &launch;
         serial++;
-        wanted = helpers;
+        wanted = others;
     }
-    if (helpers > 0) wake.notify_all();
+    if (others > 0) wake.notify_all();
     run_blocks(launch, own);
-    if (helpers > 0) {
+    if (others > 0) {
         std::unique_lock<std::mutex> lock(mutex);
         open = nullptr;
         idle.wait(lock, [&] { return inside == 0; });

@@ -141,8 +141,8 @@ struct Launch {
 class Pool {
   public:
     ~Pool();
-    // Runs `launch` on this thread with `own` and on up to `helpers` others; returns when all is done.
-    void run(Launch& launch, Block& own, int helpers);
+    // Runs `launch` on this thread with `own` and on up to `others` more; returns when all is done.
+    void run(Launch& launch, Block& own, int others);
 
   private:
     void wait_for_work();

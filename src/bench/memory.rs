@@ -17,11 +17,11 @@ impl Peak {
     }
 
     /// Bytes: of the process on the CPU (None where the system does not tell), in use on a GPU, whose pool never shrinks
-    /// while memory is left.
+    /// while memory is left (None on the emulated one, which has no limit of its own).
     pub fn bytes(&self) -> Result<Option<u64>> {
         match &self.device {
             Device::Cpu(_) => Ok(std::fs::read_to_string("/proc/self/status").ok().and_then(|status| high_water(&status))),
-            Device::Gpu(gpu) => gpu.launcher().memory().map(|memory| Some(memory.total - memory.free)),
+            Device::Gpu(gpu) => gpu.launcher().memory().map(|memory| (memory.total < u64::MAX).then(|| memory.total - memory.free)),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::rates::{Rate, rates};
 use crate::attack::{Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Kind, Result, suggest, usage};
-use crate::device::{Device, catch};
+use crate::device::{Device, Recording, catch};
 use crate::drive::{Place, Recipe, Seen, Stage, Stepper, watch};
 use crate::loss;
 use crate::nn::Model;
@@ -138,6 +138,9 @@ const COUNTED: usize = 16;
 pub fn network(model: &mut Model, plan: &Plan) -> Result<Network> {
     let device = model.device().clone();
     let rates = rates(model, &images(model, plan.batch.min(COUNTED)))?;
+    if let Device::Gpu(gpu) = &device {
+        gpu.trim(); // what a search for the largest batch has left
+    }
     let peak = Peak::from_now(&device);
     let mut steps = Steps::new(model, plan, plan.batch);
     let time = Clock::new(&device, plan.seconds, Caches::AsLeft).time(|| steps.one())?;
@@ -167,6 +170,8 @@ struct Steps<'a> {
     batch: Batch,
     optimizer: Sgd,
     stepper: Stepper,
+    /// What a forward or an attack is on a GPU from the second time on, and what it writes.
+    recorded: Option<(Vec<Tensor>, Recording)>,
     done: u64,
 }
 
@@ -177,27 +182,43 @@ const ALPHA: f32 = EPS / 4.0;
 impl Steps<'_> {
     fn new<'a>(model: &'a mut Model, plan: &'a Plan, batch: usize) -> Steps<'a> {
         let (batch, optimizer) = (Batch::of(model, batch), Sgd::new(model, plan.stage.momentum, plan.stage.weight_decay));
-        Steps { model, plan, batch, optimizer, stepper: Stepper::default(), done: 0 }
+        Steps { model, plan, batch, optimizer, stepper: Stepper::default(), recorded: None, done: 0 }
     }
 
+    /// As the program does it: on a GPU by calls at first, then recorded and replayed.
     fn one(&mut self) -> Result<()> {
-        let Batch { images, labels, ids } = &self.batch;
         self.done += 1;
-        match self.plan.mode {
-            Mode::Infer => drop(black_box(Seen { model: self.model }.logits(images, self.plan.lens)?)),
-            Mode::Attack => {
-                let dlogits = |logits: &Tensor| Ok(loss::cross_entropy(logits, labels)?.dlogits);
-                for gradient in (Seen { model: self.model }).gradients(images, &dlogits, &[self.plan.lens])? {
-                    drop(black_box(pixel::signed_step(images, images, &gradient, ALPHA, EPS)?));
-                }
-            }
-            Mode::Train => {
-                let place = Place { seed: 0, stage: u64::from(self.model.spec().steps > 0), epoch: 0, step: self.done };
-                let targets = Targets { images, labels, ids };
-                drop(black_box(self.stepper.step(self.model, &mut self.optimizer, &self.plan.stage, &targets, place, 0.0)?));
-            }
+        if self.plan.mode == Mode::Train {
+            let Batch { images, labels, ids } = &self.batch;
+            let place = Place { seed: 0, stage: u64::from(self.model.spec().steps > 0), epoch: 0, step: self.done };
+            let targets = Targets { images, labels, ids };
+            drop(black_box(self.stepper.step(self.model, &mut self.optimizer, &self.plan.stage, &targets, place, 0.0)?));
+            return Ok(());
+        }
+        if self.recorded.is_none() {
+            let workspace = self.model.device().workspace().filter(|_| self.done > 1);
+            let Some(workspace) = workspace else {
+                drop(black_box(self.pass()?));
+                return Ok(());
+            };
+            self.recorded = Some(workspace.record(|| self.pass())?);
+        }
+        if let Some((_, recording)) = &self.recorded {
+            recording.replay();
         }
         Ok(())
+    }
+
+    /// A forward, or a step of an attack.
+    fn pass(&self) -> Result<Vec<Tensor>> {
+        let Batch { images, labels, .. } = &self.batch;
+        let (victim, lens) = (Seen { model: self.model }, self.plan.lens);
+        if self.plan.mode == Mode::Infer {
+            return Ok(vec![victim.logits(images, lens)?]);
+        }
+        let dlogits = |logits: &Tensor| Ok(loss::cross_entropy(logits, labels)?.dlogits);
+        let gradients = victim.gradients(images, &dlogits, &[lens])?;
+        gradients.iter().map(|gradient| pixel::signed_step(images, images, gradient, ALPHA, EPS)).collect()
     }
 }
 
@@ -208,13 +229,17 @@ const MOST_IMAGES: usize = 1 << 16;
 pub fn largest_batch(model: &mut Model, plan: &Plan) -> Result<(usize, String)> {
     largest(|batch| {
         watch::check()?;
+        let Device::Gpu(gpu) = model.device().clone() else { return Ok(()) };
+        gpu.trim();
         catch(|| {
             let mut steps = Steps::new(model, plan, batch);
-            // Call by call, recorded, replayed: each wants its memory.
+            // Call by call, recorded, replayed, and the short last batch of an epoch at its longest: each wants its memory.
             (0..3).try_for_each(|_| steps.one())?;
-            if let Device::Gpu(gpu) = steps.model.device() {
-                gpu.wait();
+            if plan.mode == Mode::Train && batch > 1 {
+                steps.batch = Batch::of(steps.model, batch - 1);
+                steps.one()?;
             }
+            gpu.wait();
             Ok(())
         })
     })

@@ -57,7 +57,7 @@ impl From<Precision> for device::Precision {
 #[derive(Subcommand)]
 pub enum Command {
     /// Run the whole method on embedded images: train, convert, finetune, attack, report
-    #[command(after_help = "Example:\n  caltrop demo\n  caltrop demo --quick --out /tmp/demo")]
+    #[command(after_help = "Example:\n  caltrop demo\n  caltrop demo --quick --out runs/quick")]
     Demo(Demo),
     /// Run a recipe from beginning to end
     #[command(

@@ -34,6 +34,9 @@ const MOST_THREADS: usize = 1024;
 
 /// The device of `--device`, `--threads` and `--precision`.
 pub fn device(common: &Common) -> Result<Device> {
+    if common.threads == Some(0) {
+        return Err(usage!("--threads 0: at least one thread is needed"));
+    }
     if let Some(threads) = common.threads.filter(|&threads| threads > MOST_THREADS) {
         return Err(usage!("--threads {threads}: at most {MOST_THREADS}; leave it out for one a core"));
     }

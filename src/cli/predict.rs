@@ -77,6 +77,7 @@ fn answer(model: &Model, images: &Tensor, labels: Option<&[i32]>, lens: Lens, st
         let end = (start + batch).min(n);
         crate::drive::watch::check()?;
         let (z, trace) = model.forward(&images.slice(start..end), &pass)?;
+        crate::drive::sound(&z)?;
         logits.extend(z.to_vec());
         if steps > 0 {
             let (frames, each) = (trace.steps.shape()[3], trace.steps.to_vec());

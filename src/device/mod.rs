@@ -74,7 +74,9 @@ impl Device {
     ///
     /// Errors: an unknown name (usage), or a device that this machine or this build does not have.
     pub fn named(name: &str, threads: Option<usize>) -> Result<Device> {
-        match name.split_once(':').unwrap_or((name, "")) {
+        let (kind, index) = name.split_once(':').unwrap_or((name, ""));
+        match (kind, index) {
+            _ if name.ends_with(':') || index.starts_with('+') => Err(usage!("--device {name}: no such device{}", suggest(kind, NAMES))),
             ("auto", "") => Gpu::cuda(0).map_or_else(|_| Device::cpu(threads), |gpu| Ok(Device::Gpu(gpu))),
             ("cpu", "") => Device::cpu(threads),
             ("emulated", "") => Device::emulated(threads, Order::default(), Flavour::default()),
@@ -121,11 +123,11 @@ impl Device {
         }
     }
 
-    /// Memory to record work in, for replays. None where nothing can be recorded (the CPU).
+    /// Memory to record work in, for replays. None where nothing is recorded (the CPU, `CALTROP_LAUNCH_BLOCKING`).
     pub fn workspace(&self) -> Option<Workspace> {
         match self {
             Device::Cpu(_) => None,
-            Device::Gpu(gpu) => Some(gpu.workspace()),
+            Device::Gpu(gpu) => gpu.launcher().records().then(|| gpu.workspace()),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::autodiff::{Keep, Lens, Pass};
 use crate::base::{Result, ensure, usage};
 use crate::data::Images;
 use crate::nn::{Activity, Model};
-use crate::ops::loss;
+use crate::ops::{loss, reduce};
 use crate::tensor::{Array, Tensor};
 use std::time::Instant;
 
@@ -167,7 +167,15 @@ impl Verdict {
 
 /// Whether each row of logits is largest at its label (the first of equals counts).
 fn right(logits: &Tensor, labels: &Array<i32>) -> Result<Vec<bool>> {
+    sound(logits)?;
     Ok(loss::hits(logits, labels)?.to_vec().into_iter().map(|hit| hit == 1).collect())
+}
+
+/// Errors: logits that are not finite, which would count as some class.
+pub fn sound(logits: &Tensor) -> Result<()> {
+    let finite = reduce::finite(&[logits])?.to_vec();
+    ensure!(finite == [1], "the logits are not finite: the network overflows, or the device computes wrong (caltrop selftest tells)");
+    Ok(())
 }
 
 /// Clean accuracy in percent and the firing of every layer of neurons, on the first `count` images.

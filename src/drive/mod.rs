@@ -16,7 +16,7 @@ mod train;
 pub mod watch;
 
 pub use convert::{calibration_batches, convert};
-pub use evaluate::{Answer, PassOn, Question, evaluate, infer};
+pub use evaluate::{Answer, PassOn, Question, evaluate, infer, sound};
 pub use folder::{Begin, RunFolder, Track, replaced_by_finetuning};
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, Recipe, Stage, Trial};

@@ -5,7 +5,7 @@ use super::step::{Outcome, Place, start, step};
 use crate::attack::Targets;
 use crate::base::Result;
 use crate::base::rng::Philox;
-use crate::device::{Address, OnGpu, Recording, Workspace};
+use crate::device::{Address, OnGpu, OnGpuMut, Recording, Workspace};
 use crate::nn::{Layer, Model};
 use crate::optim::{Rates, Sgd};
 use crate::tensor::{Array, Tensor};
@@ -57,7 +57,9 @@ impl Stepper {
     ) -> Result<Outcome> {
         let noise = start(model, stage, targets, place)?;
         let batch = targets.images.shape()[0];
-        let workspace = model.device().workspace().filter(|_| self.warm == Some(batch) || self.fits(batch));
+        // A smaller batch than the recorded one is the short last one of an epoch: by call, so that the recording stays.
+        let larger = self.recorded.as_ref().is_none_or(|recorded| recorded.images.shape()[0] < batch);
+        let workspace = model.device().workspace().filter(|_| self.fits(batch) || (larger && self.warm == Some(batch)));
         let Some(workspace) = workspace else {
             self.warm = Some(batch);
             let (outcome, gradients) = step(model, stage, targets, noise.as_ref(), place)?;
@@ -103,12 +105,16 @@ impl Recorded {
     ) -> Result<Recorded> {
         let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), noise.map(Tensor::copied));
         let before = model.batches();
-        let (outcome, recording) = workspace.record(|| {
+        settle(model, optimizer);
+        let noted = workspace.record(|| {
             let targets = Targets { images: &images, labels: &labels, ids: targets.ids };
             let (outcome, gradients) = step(model, stage, &targets, start.as_ref(), place)?;
             optimizer.step(model, &gradients, rate)?;
             Ok(outcome)
-        })?;
+        });
+        // Layouts made meanwhile have not been written, and after an error never will be.
+        model.params_mut().into_iter().for_each(|param| param.weight.changed());
+        let (outcome, recording) = noted?;
         let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer));
         Ok(Recorded { recording, images, labels, start, outcome, dials, homes, batches: model.batches() - before })
     }
@@ -135,6 +141,16 @@ impl Dials {
         let layers = || model.layers().iter().filter_map(|layer| if let Layer::Dropout(dropout) = layer { Some(dropout) } else { None });
         let dropout = (0..2).flat_map(|forward| layers().map(move |layer| layer.stream(place.dropout(forward)))).collect();
         Dials { dropout, rates: optimizer.rates(rate) }
+    }
+}
+
+/// Before a recording: no layouts of weights that it would find and outlive, and a place of its own for all that it changes.
+fn settle(model: &mut Model, optimizer: &mut Sgd) {
+    for param in model.params_mut() {
+        let _ = param.weight.value_mut().address_mut();
+    }
+    for velocity in optimizer.velocity_mut().iter_mut().flatten() {
+        let _ = velocity.address_mut();
     }
 }
 

@@ -149,14 +149,10 @@ impl Model {
         let mut layers = self.layers.as_slice();
         while let [layer, rest @ ..] = layers {
             if let (Layer::Product(product), [Layer::Neuron(neuron), rest @ ..]) = (layer, rest) {
-                match unit::forward(product, neuron, signal, pass)? {
-                    Ok((next, kept)) => {
-                        (signal, layers) = (next, rest);
-                        saved.extend(kept);
-                        continue;
-                    }
-                    Err(x) => signal = x,
-                }
+                let (next, kept) = unit::forward(product, neuron, signal, pass)?;
+                (signal, layers) = (next, rest);
+                saved.extend(kept);
+                continue;
             }
             let (next, kept) = layer.forward(signal, pass)?;
             (signal, layers) = (next, rest);

@@ -1,6 +1,6 @@
 //! Words that cannot be meant: one line, exit 2 (1 where a file or the machine is to blame), nothing written.
 
-use super::house::{ARCH, House, RECIPE};
+use super::house::{ARCH, House, RECIPE, T, state_dict};
 
 #[test]
 fn words_that_are_no_command_are_refused_in_one_line() {
@@ -256,4 +256,19 @@ fn a_full_or_closed_standard_output_is_no_panic() {
     drop(reader);
     let output = house.command("recipes fashion-mnist-7k").stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
+fn a_network_that_overflows_is_refused_where_it_answers() {
+    let house = House::new("overflow");
+    let mut dict = state_dict();
+    dict.iter_mut().filter(|tensor| tensor.name.contains("classifier")).for_each(|tensor| {
+        let floats = tensor.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+        let huge: Vec<f32> = floats.map(|x| x * 1e30).collect();
+        *tensor = T::floats(&tensor.name, &tensor.shape, &huge);
+    });
+    house.tensors("weights", &dict);
+    house.good(&format!("import weights {ARCH} --out net"));
+    house.images("pictures", 4);
+    house.refused(1, "predict net --images pictures --out out", &["not finite", "selftest"]);
 }

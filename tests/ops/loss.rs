@@ -92,3 +92,12 @@ fn a_gpu_answers_nan_for_a_label_out_of_range_and_spares_its_neighbours() {
         assert_eq!(parts::hits(&a, &broken).unwrap().to_vec()[1], 0);
     }
 }
+
+#[test]
+fn a_row_with_nan_is_no_hit() {
+    for device in devices::all() {
+        let logits = tensor(&device, [3, 3], &[f64::NAN, 1.0, 0.0, 2.0, 1.0, f64::NAN, 2.0, 1.0, 0.0]);
+        let labels = Array::from_slice(&device, [3], &[0, 0, 0]);
+        assert_eq!(parts::hits(&logits, &labels).unwrap().to_vec(), [0, 0, 1], "{}", device.describe());
+    }
+}

@@ -22,7 +22,7 @@ pub fn cuda() -> Option<Device> {
 }
 
 /// The emulator with its threads in three orders, and once with every access checked. Empty where the build carries
-/// none (tests/emulated.rs says whether it should).
+/// none (tests/emulator.rs says whether it should).
 pub fn emulated() -> Vec<Device> {
     let settings = [
         (2, Order::Forward, Flavour::Fast),

@@ -2,7 +2,7 @@
 
 use super::kernels::{CHECKED, EMULATOR};
 use super::launcher::{Address, Argument, Graph, Grid, Kernel, Launcher, Memory, Stamp, Tuning};
-use crate::base::{Error, Result, ensure, fail};
+use crate::base::{Error, Result, ensure, fail, usage};
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -59,6 +59,7 @@ impl Module {
     }
 
     fn load(code: &[u8]) -> Result<Module> {
+        ensure!(able(), "--device emulated: this processor lacks AVX2 and its like, which the emulator is compiled for; use --device cpu");
         let refused = |cause: &dyn std::fmt::Display| fail!("--device emulated: cannot load the emulator: {cause}");
         let file = Code::new(code).map_err(|cause| refused(&cause))?;
         // SAFETY: the object is our own; it has no initialisers that rely on the host.
@@ -80,6 +81,24 @@ impl Module {
             _library: library,
         })
     }
+}
+
+/// Whether this processor has the instructions that build/emulator.rs compiles for (x86-64-v3). Nothing of the library may
+/// run before this is known.
+#[cfg(target_arch = "x86_64")]
+fn able() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("movbe")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn able() -> bool {
+    true
 }
 
 /// A file that holds the shared object while it is loaded: it lives in memory, and vanishes when closed.
@@ -222,7 +241,10 @@ impl Emulated {
     pub fn new(threads: Option<usize>, order: Order, flavour: Flavour) -> Result<Emulated> {
         let module = Module::get(flavour)?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.unwrap_or_else(cores).max(1);
+        let threads = threads.unwrap_or_else(cores);
+        if threads == 0 {
+            return Err(usage!("--threads 0: at least one thread is needed"));
+        }
         let (mode, seed) = match order {
             Order::Forward => (0, 0),
             Order::Reverse => (1, 0),

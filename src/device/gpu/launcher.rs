@@ -146,6 +146,10 @@ pub trait Launcher: Send + Sync {
     }
     /// `at` went back to the pool: what uses it has been launched.
     fn retire(&self, _at: Address) {}
+    /// Whether work is worth recording: not where every launch is waited for, so that a fault has a name.
+    fn records(&self) -> bool {
+        true
+    }
     /// From now on, work is noted instead of done.
     fn begin_recording(&self) -> Result<()>;
     /// The work noted since.

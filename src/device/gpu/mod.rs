@@ -104,6 +104,12 @@ impl Gpu {
         Launch::new(self.launcher(), kernel, grid)
     }
 
+    /// Give memory that nobody holds back to the system. Waits.
+    pub fn trim(&self) {
+        self.wait();
+        self.pool().empty();
+    }
+
     /// Wait until all that was launched is done. A fault of an earlier launch is raised here at the latest.
     pub fn wait(&self) {
         self.launcher().wait().unwrap_or_else(|error| super::raise(error));

@@ -56,7 +56,8 @@ impl Pool {
         })
     }
 
-    fn empty(&self) {
+    /// Give back to the system what waits for a taker.
+    pub fn empty(&self) {
         self.waiting().for_each(|(_, address)| self.launcher.free(address));
     }
 

@@ -13,6 +13,7 @@ use crate::device::Device;
 use crate::ops::lif::{self, Dynamics};
 use crate::ops::norm::{self, Affine, Moments};
 use crate::ops::product::Weight;
+use crate::ops::relu;
 use crate::tensor::{Data, Tensor};
 use bytemuck::{Pod, Zeroable};
 
@@ -73,6 +74,8 @@ impl Geometry {
         let (out_height, out_width) = ((height - weight[1]) / stride + 1, (width - weight[2]) / stride + 1);
         let rows = input[0] * input[3] * (out_height * out_width).max(input[1] * input[2]);
         ensure!(rows < 1 << 31, "conv: {rows} pixels and frames in a batch of {}, at most 2^31 - 1; lower the batch", input[0]);
+        // Kernels pack a pixel's row and column into one word.
+        ensure!(height < 1 << 15 && width < 1 << 15, "conv: an image of {}x{} padded by {pad}; at most 32767 a side", input[1], input[2]);
         Ok(Geometry {
             images: input[0] as u32,
             frames: input[3] as u32,
@@ -219,6 +222,27 @@ pub fn fire(
             let y = forward(x, weight, bias, stride, pad)?;
             let spikes = lif::forward(&y, firing.affine, firing.v_th, firing.dynamics)?;
             Ok(((keep == KeepCurrent::Yes).then_some(y), spikes))
+        }
+    }
+}
+
+/// z = max(0, scale·y + shift) behind y = conv(x, w) + bias, and y if it is kept. Errors: as [`forward`].
+pub fn rectify(
+    x: &Data,
+    weight: &Weight,
+    bias: Option<&Tensor>,
+    stride: usize,
+    pad: usize,
+    affine: Option<&Affine>,
+    keep: KeepCurrent,
+) -> Result<(Option<Tensor>, Tensor)> {
+    let geometry = checked(x, weight, bias, stride, pad)?;
+    match x.device() {
+        Device::Gpu(gpu) => Ok(gpu::rectify(gpu, &geometry, x, weight, bias, affine, keep)),
+        Device::Cpu(_) => {
+            let y = forward(x, weight, bias, stride, pad)?;
+            let z = relu::forward(&y, affine);
+            Ok(((keep == KeepCurrent::Yes).then_some(y), z))
         }
     }
 }

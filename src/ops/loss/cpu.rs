@@ -52,7 +52,7 @@ pub fn predictions(logits: &Tensor) -> Array<u32> {
 pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Array<u32> {
     let shape = logits.shape();
     let rows = logits.host().chunks_exact(shape[1]).zip(labels.host());
-    let found: Vec<u32> = rows.map(|(z, &y)| u32::from(best(z) as i32 == y)).collect();
+    let found: Vec<u32> = rows.map(|(z, &y)| u32::from(best(z) as i32 == y && !z.iter().any(|z| z.is_nan()))).collect();
     Array::from_slice(logits.device(), [shape[0]], &found)
 }
 

@@ -88,7 +88,7 @@ pub fn predictions(logits: &Tensor) -> Result<Array<u32>> {
     }
 }
 
-/// 1 for each row of logits whose class ([`predictions`]) is its label, else 0: `[N]`. A label out of range is never hit.
+/// 1 for each row of logits whose class ([`predictions`]) is its label, else 0: `[N]`. Neither a label out of range nor a row with NaN is ever hit.
 pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Result<Array<u32>> {
     check(logits, labels)?;
     match logits.device() {

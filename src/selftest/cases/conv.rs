@@ -6,6 +6,7 @@ use crate::ops::conv::{self, Firing, KeepCurrent};
 use crate::ops::lif::{self, Dynamics, Reset};
 use crate::ops::norm;
 use crate::ops::product::Weight;
+use crate::ops::relu;
 use crate::selftest::data::*;
 use crate::selftest::naive::{self, Conv};
 use crate::selftest::sheet::Sheet;
@@ -80,9 +81,8 @@ pub fn table(sheet: &mut Sheet) {
     sheet.each("input's gradient, larger", &TRANSFORMED, Case::name, transformed);
     sheet.each("wide tiles", &LARGE, Case::name, wide_tiles);
     sheet.each("fused with what follows", &CASES, Case::name, fused);
-    if matches!(sheet.device(), Device::Gpu(_)) {
-        sheet.each("bf16", &ROUNDED, Case::name, bf16);
-    }
+    sheet.each("with ReLU behind it", &CASES, Case::name, rectified);
+    sheet.each("bf16", &ROUNDED, Case::name, bf16);
 }
 
 /// A case's numbers, for the oracle and on a device.
@@ -250,6 +250,25 @@ fn fused(sheet: &mut Sheet, case: &Case) -> Result<()> {
             ensure!(current.is_some() == (keep == KeepCurrent::Yes), "the current was kept, or was not, against the wish");
             if let Some(current) = current {
                 sheet.same_bits(format!("y with spikes, {reset:?} reset"), &current.to_vec(), &y.to_vec());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ReLU behind a product, and y if it is kept.
+fn rectified(sheet: &mut Sheet, case: &Case) -> Result<()> {
+    let (device, Conv { c_out, stride, pad, .. }) = (sheet.device(), case.conv);
+    let Numbers { signal, weight, .. } = case.numbers(device, same);
+    let (_, _, affine) = affine(device, c_out);
+    let y = conv::forward(&signal, &weight, None, stride, pad)?;
+    for map in [None, Some(&affine)] {
+        let want = relu::forward(&y, map).to_vec();
+        for keep in [KeepCurrent::Yes, KeepCurrent::No] {
+            let (current, z) = conv::rectify(&signal, &weight, None, stride, pad, map, keep)?;
+            sheet.same_bits(format!("z, current kept: {keep:?}"), &z.to_vec(), &want);
+            if let Some(current) = current {
+                sheet.same_bits("y with z", &current.to_vec(), &y.to_vec());
             }
         }
     }

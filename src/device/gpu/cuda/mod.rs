@@ -67,6 +67,8 @@ struct Work {
     tail: Option<Event>,
     small: Option<Ring>,
     large: Option<Ring>,
+    /// The moment before the recording in progress.
+    begun: Option<Event>,
     /// Launches, copies and fills captured so far, while a graph is recorded.
     recorded: Option<usize>,
     /// Those among them whose arguments can be changed later.
@@ -221,6 +223,12 @@ impl Launcher for Cuda {
 
     fn free(&self, at: Address) {
         let Ok(mut work) = self.work() else { return };
+        // The driver may, but need not, wait for the work in flight. A fault shows elsewhere.
+        let _ = match &work.begun {
+            Some(begun) if work.is_recording() => begun.wait(),
+            _ => self.0.context.check("wait", self.0.compute.wait()),
+        };
+        let _ = self.0.copy.wait();
         work.order.freed(at);
         work.retirements.remove(&at);
         // SAFETY: allocated by `alloc`, freed once; the driver waits for the work in flight. After a fault the context is
@@ -336,9 +344,16 @@ impl Launcher for Cuda {
         }
     }
 
+    fn records(&self) -> bool {
+        self.0.pace == Pace::Ahead
+    }
+
     fn begin_recording(&self) -> Result<()> {
         let mut work = self.work()?;
         work.refuse_while_recording("a second recording")?;
+        let begun = Event::new(&self.0.context)?;
+        begun.record(&self.0.compute)?;
+        work.begun = Some(begun);
         Captured::begin(&self.0)?;
         work.recorded = Some(0);
         Ok(())

@@ -6,7 +6,7 @@
 mod rows;
 mod weight;
 
-pub use rows::{backward_input, fire, fires, forward, forward_moments};
+pub use rows::{backward_input, fire, fires, forward, forward_moments, rectify};
 pub use weight::{backward_bias, backward_weight};
 
 use crate::device::{Gpu, Launch, Precision};

@@ -261,6 +261,24 @@ pub fn fire(
     (y, Data::Spikes { codes, steps: dynamics.steps })
 }
 
+/// z, and y if it is kept.
+pub fn rectify(
+    gpu: &Gpu,
+    geometry: &Geometry,
+    x: &Data,
+    weight: &Weight,
+    bias: Option<&Tensor>,
+    affine: Option<&Affine>,
+    keep: KeepCurrent,
+) -> (Option<Tensor>, Tensor) {
+    let blank = || Tensor::unspecified(x.device(), geometry.output_shape());
+    let (mut y, mut z) = ((keep == KeepCurrent::Yes).then(blank), blank());
+    let rows = Rows::forward(geometry);
+    let tail = Tail { bias, y: y.as_mut(), affine, z: Some(&mut z), ..Tail::default() };
+    Plan::new(gpu, Form::of(x), &rows, 1).run(gpu, rows, x, weight, Side::Forward, tail);
+    (y, z)
+}
+
 pub fn backward_input(gpu: &Gpu, geometry: &Geometry, dy: &Tensor, weight: &Weight) -> Tensor {
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     let dy = Data::Real(dy.clone());
