@@ -184,6 +184,9 @@ fn build(cxx: &str, flavour: Flavour, library: &Path) {
     let base = |level: &str| {
         let mut command = Command::new(cxx);
         command.args(["-std=c++20", level, "-fPIC", "-g1", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing", "-pthread"]);
+        if cfg!(target_arch = "x86_64") {
+            command.arg("-march=x86-64-v3"); // as build/emulator.rs has it
+        }
         if flavour == Flavour::Checked {
             command.arg("-DEMU_CHECKED=1");
         }

@@ -113,8 +113,9 @@ fn the_neuron() {
 }
 
 #[test]
-fn the_neuron_on_gpus() {
+fn the_neuron_and_the_losses_on_gpus() {
     gpus().iter().for_each(neuron);
+    gpus().iter().for_each(losses);
 }
 
 fn neuron(device: &Device) {
@@ -182,11 +183,6 @@ fn lens(kind: &str, gamma: &str) -> Lens {
 #[test]
 fn the_losses() {
     losses(&cpu());
-}
-
-#[test]
-fn the_losses_on_gpus() {
-    gpus().iter().for_each(losses);
 }
 
 fn losses(device: &Device) {

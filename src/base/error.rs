@@ -12,6 +12,8 @@ pub enum Kind {
     Usage,
     /// The input or the machine failed: exit code 1.
     Failed,
+    /// A device has no memory left, so that less at once may do: exit code 1.
+    Memory,
     /// Ctrl-C; the message says how to go on: exit code 1.
     Interrupted,
 }
@@ -65,7 +67,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Failed | Kind::Interrupted => 1,
+            Kind::Failed | Kind::Memory | Kind::Interrupted => 1,
         }
     }
 }

@@ -7,11 +7,13 @@ use super::train::upload;
 use super::watch::{self, Watch};
 use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
-use crate::base::{Result, ensure, usage};
+use crate::base::{Kind, Result, ensure, usage};
 use crate::data::Images;
+use crate::device::catch;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
 use crate::tensor::{Array, Tensor};
+use std::ops::Range;
 use std::time::Instant;
 
 /// What to evaluate.
@@ -83,46 +85,22 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     let mut answer =
         Answer { images: count, clean: 0.0, robust: 0.0, members: Vec::new(), adversarial: Vec::new(), survived: Vec::new(), seconds: 0.0 };
     let (mut clean, mut each) = (0, vec![0usize; lenses.len()]);
-    let mut attacker = Attacker::new(model, question.attack, &lenses, eps, Noise::new(question.seed, 0));
     watch.begin(&title(question), (count * lenses.len()) as u64);
-    for start in (0..count).step_by(BATCH) {
-        let batch = question.images.batch(start..(start + BATCH).min(count))?;
-        let (images, labels) = upload(model, &batch);
-        let victim = Seen { model };
-        let clean_right = right(&victim.logits(&images, Lens::default())?, &labels)?;
-        clean += clean_right.iter().filter(|&&right| right).count();
-        let noise = Noise::new(question.seed, 0);
-        let mut verdict = Verdict { survived: clean_right.clone(), adversarial: batch.images.clone() };
-        match question.pass_on {
-            PassOn::All => {
-                let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-                for (member, adversarial) in attacker.members(&targets).enumerate() {
-                    let adversarial = adversarial?;
-                    let robust = right(&victim.logits(&adversarial, Lens::default())?, &labels)?;
-                    each[member] += robust.iter().zip(&clean_right).filter(|&(&robust, &clean)| robust && clean).count();
-                    verdict.judge(&(0..batch.len()).collect::<Vec<_>>(), &robust, &adversarial);
-                    watch.advance(batch.len() as u64);
-                }
-            }
-            PassOn::Survivors => {
-                for (member, &lens) in lenses.iter().enumerate() {
-                    watch::check()?;
-                    let alive: Vec<usize> = (0..batch.len()).filter(|&i| verdict.survived[i]).collect();
-                    if !alive.is_empty() {
-                        let (some, some_labels) = (images.gather(&alive), labels.gather(&alive));
-                        let ids: Vec<u64> = alive.iter().map(|&i| batch.ids[i]).collect();
-                        let targets = Targets { images: &some, labels: &some_labels, ids: &ids };
-                        let adversarial =
-                            question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
-                        verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels)?, &adversarial);
-                    }
-                    each[member] += verdict.survived.iter().filter(|&&alive| alive).count();
-                    watch.advance(batch.len() as u64);
-                }
-            }
+    let trial = Trial { model, question, lenses: &lenses, eps, noise: Noise::new(question.seed, 0), watch };
+    let mut attacker = trial.attacker();
+    let size = in_batches(count, BATCH, |range, again| {
+        if again == Again::Yes {
+            attacker = trial.attacker(); // and with the old one goes the memory of its recordings
         }
-        answer.adversarial.extend(verdict.adversarial);
-        answer.survived.extend(verdict.survived);
+        let found = trial.batch(range, &mut attacker)?;
+        clean += found.clean;
+        each.iter_mut().zip(found.each).for_each(|(each, more)| *each += more);
+        answer.adversarial.extend(found.verdict.adversarial);
+        answer.survived.extend(found.verdict.survived);
+        Ok(())
+    })?;
+    if size < BATCH {
+        watch.remark(&format!("{size} images at a time: more do not fit the device's memory"));
     }
     let percent = |part: usize| 100.0 * part as f64 / count as f64;
     answer.clean = percent(clean);
@@ -145,6 +123,91 @@ fn title(question: &Question) -> String {
         Attack::Identity => "clean".to_string(),
         attack => format!("{ensemble}{attack} at {}/255", question.eps),
     }
+}
+
+/// What all batches of an evaluation have in common.
+struct Trial<'a> {
+    model: &'a Model,
+    question: &'a Question<'a>,
+    lenses: &'a [Lens],
+    eps: f32,
+    noise: Noise,
+    watch: &'a dyn Watch,
+}
+
+/// What came out of a batch: how many were right when clean, and under each member.
+struct Found {
+    clean: usize,
+    each: Vec<usize>,
+    verdict: Verdict,
+}
+
+impl<'a> Trial<'a> {
+    fn attacker(&self) -> Attacker<'a> {
+        Attacker::new(self.model, self.question.attack, self.lenses, self.eps, self.noise)
+    }
+
+    fn batch(&self, range: Range<usize>, attacker: &mut Attacker) -> Result<Found> {
+        let Trial { model, question, lenses, eps, noise, watch } = *self;
+        let batch = question.images.batch(range)?;
+        let (images, labels) = upload(model, &batch);
+        let victim = Seen { model };
+        let clean_right = right(&victim.logits(&images, Lens::default())?, &labels)?;
+        let clean = clean_right.iter().filter(|&&right| right).count();
+        let mut each = vec![0; lenses.len()];
+        let mut verdict = Verdict { survived: clean_right.clone(), adversarial: batch.images.clone() };
+        match question.pass_on {
+            PassOn::All => {
+                let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
+                for (member, adversarial) in attacker.members(&targets).enumerate() {
+                    let adversarial = adversarial?;
+                    let robust = right(&victim.logits(&adversarial, Lens::default())?, &labels)?;
+                    each[member] = robust.iter().zip(&clean_right).filter(|&(&robust, &clean)| robust && clean).count();
+                    verdict.judge(&(0..batch.len()).collect::<Vec<_>>(), &robust, &adversarial);
+                    watch.advance(batch.len() as u64);
+                }
+            }
+            PassOn::Survivors => {
+                for (member, &lens) in lenses.iter().enumerate() {
+                    watch::check()?;
+                    let alive: Vec<usize> = (0..batch.len()).filter(|&i| verdict.survived[i]).collect();
+                    if !alive.is_empty() {
+                        let (some, some_labels) = (images.gather(&alive), labels.gather(&alive));
+                        let ids: Vec<u64> = alive.iter().map(|&i| batch.ids[i]).collect();
+                        let targets = Targets { images: &some, labels: &some_labels, ids: &ids };
+                        let adversarial =
+                            question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
+                        verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels)?, &adversarial);
+                    }
+                    each[member] = verdict.survived.iter().filter(|&&alive| alive).count();
+                    watch.advance(batch.len() as u64);
+                }
+            }
+        }
+        Ok(Found { clean, each, verdict })
+    }
+}
+
+/// Do `work` on the indices below `count`, at most `most` at a time; where a device has no memory for so many, on half as
+/// many, `work` being told that it is asked again. Returns how many at a time it was in the end.
+fn in_batches(count: usize, most: usize, mut work: impl FnMut(Range<usize>, Again) -> Result<()>) -> Result<usize> {
+    let (mut size, mut start, mut again) = (most, 0, Again::No);
+    while start < count {
+        let end = (start + size).min(count);
+        match catch(|| work(start..end, again)) {
+            Ok(()) => (start, again) = (end, Again::No),
+            Err(error) if error.kind() == Kind::Memory && size > 1 => (size, again) = (size / 2, Again::Yes),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(size)
+}
+
+/// Whether the last try failed for want of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Yes,
 }
 
 struct Verdict {
@@ -202,4 +265,39 @@ pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<A
         }
     }
     Ok((100.0 * correct as f64 / count as f64, activity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Error;
+    use crate::device::raise;
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_halved_and_nothing_is_done_twice() {
+        let mut done = Vec::new();
+        let mut tries = Vec::new();
+        let size = in_batches(10, 8, |range, again| {
+            tries.push((range.len(), again));
+            if range.len() > 3 {
+                raise(Error::new(Kind::Memory, "gpu: out of memory"));
+            }
+            done.extend(range);
+            Ok(())
+        });
+        assert_eq!((size.unwrap(), done), (2, (0..10).collect()));
+        assert_eq!(tries[..4], [(8, Again::No), (4, Again::Yes), (2, Again::Yes), (2, Again::No)]);
+    }
+
+    #[test]
+    fn another_error_or_a_single_image_that_does_not_fit_ends_it() {
+        let memory = in_batches(3, 4, |_, _| Err(Error::new(Kind::Memory, "gpu: out of memory")));
+        assert_eq!(memory.unwrap_err().kind(), Kind::Memory);
+        let mut tries = 0;
+        let failed = in_batches(3, 4, |_, _| {
+            tries += 1;
+            Err(Error::failed("broken"))
+        });
+        assert_eq!((failed.unwrap_err().to_string().as_str(), tries), ("broken", 1));
+    }
 }

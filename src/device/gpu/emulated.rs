@@ -2,7 +2,7 @@
 
 use super::kernels::{CHECKED, EMULATOR};
 use super::launcher::{Address, Argument, Graph, Grid, Kernel, Launcher, Memory, Stamp, Tuning};
-use crate::base::{Error, Result, ensure, fail, usage};
+use crate::base::{Error, Kind, Result, ensure, fail, usage};
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -282,7 +282,10 @@ impl Launcher for Emulated {
         let raw = self.handle.raw.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: a number in, an address out.
         let at = unsafe { (self.handle.module.alloc)(raw.0, bytes) };
-        ensure!(!at.is_null(), "gpu: out of memory: {bytes} bytes were asked of the emulator; lower the batch");
+        if at.is_null() {
+            let text = format!("gpu: out of memory: {bytes} bytes were asked of the emulator; lower the batch size or the steps T");
+            return Err(Error::new(Kind::Memory, text));
+        }
         Ok(Address(at as u64))
     }
 

@@ -1,7 +1,7 @@
 //! Memory: what is told when there is none, pinned staging for uploads, and what an upload has to wait for.
 
 use super::context::{Context, Event};
-use crate::base::{Error, Result, fail};
+use crate::base::{Error, Kind, Result};
 use crate::device::cpu::size_class as eighths;
 use crate::device::gpu::launcher::{Address, Memory};
 use cudarc::driver::sys;
@@ -23,7 +23,11 @@ pub fn size(bytes: u64) -> String {
 /// No room for `bytes`; `there` is what the driver says of its memory, if it does.
 pub fn out_of_memory(bytes: usize, there: Option<Memory>) -> Error {
     let room = there.map_or(String::new(), |Memory { free, total }| format!(", {} free of {}", size(free), size(total)));
-    fail!("gpu: out of memory: asked for {}{room}; lower the batch size (--set ann.batch=..., --batch) or the steps T", size(bytes as u64))
+    let text = format!(
+        "gpu: out of memory: asked for {}{room}; lower the batch size (--set ann.batch=..., --batch) or the steps T",
+        size(bytes as u64)
+    );
+    Error::new(Kind::Memory, text)
 }
 
 /// The granularity of the device's memory.
