@@ -5,58 +5,58 @@
 #include "vec.cuh"
 
 struct Tiling {
-  uint32_t items, channels;
-  uint32_t lanes;  // threads a block has across the channels
+    uint32_t items, channels;
+    uint32_t lanes;  // threads a block has across the channels
 };
 
 // A thread's place: its first channel, and its items first, first + stride, ... below items (none where it has no place).
 struct Seat {
-  uint32_t channel, row, rows, first, stride;
-  bool taken;
+    uint32_t channel, row, rows, first, stride;
+    bool taken;
 };
 
 template <int V> DEVI Seat seat(const Tiling& t) {
-  Seat s;
-  s.row = threadIdx.x / t.lanes;
-  s.rows = blockDim.x / t.lanes;
-  s.channel = (blockIdx.y * t.lanes + threadIdx.x % t.lanes) * V;
-  s.taken = s.row < s.rows && s.channel < t.channels;
-  s.first = s.taken ? blockIdx.x * s.rows + s.row : t.items;
-  s.stride = gridDim.x * s.rows;
-  return s;
+    Seat s;
+    s.row = threadIdx.x / t.lanes;
+    s.rows = blockDim.x / t.lanes;
+    s.channel = (blockIdx.y * t.lanes + threadIdx.x % t.lanes) * V;
+    s.taken = s.row < s.rows && s.channel < t.channels;
+    s.first = s.taken ? blockIdx.x * s.rows + s.row : t.items;
+    s.stride = gridDim.x * s.rows;
+    return s;
 }
 
 // All threads of the block: sums of K quantities over the block's rows, in a tree; written to partial[channel][block][K].
 // `room` holds K * V * blockDim.x numbers.
 template <int V, int K> DEVI void write_sums(const Tiling& t, const Seat& s, const double (&sums)[K][V], double* room, double* partial) {
-  double* own = room + threadIdx.x;
-  const uint32_t plane = blockDim.x;
+    double* own = room + threadIdx.x;
+    const uint32_t plane = blockDim.x;
 #pragma unroll
-  for (int q = 0; q < K * V; q++) own[q * plane] = sums[q / V][q % V];
-  __syncthreads();
-  for (uint32_t rows = s.rows; rows > 1;) {
-    uint32_t half = (rows + 1) / 2;
-    if (s.row + half < rows) {
-#pragma unroll
-      for (int q = 0; q < K * V; q++) own[q * plane] += own[q * plane + half * t.lanes];
-    }
+    for (int q = 0; q < K * V; q++) own[q * plane] = sums[q / V][q % V];
     __syncthreads();
-    rows = half;
-  }
-  if (!s.taken || s.row != 0) return;
+    for (uint32_t rows = s.rows; rows > 1;) {
+        uint32_t half = (rows + 1) / 2;
+        if (s.row + half < rows) {
 #pragma unroll
-  for (int q = 0; q < K * V; q++) partial[((uint64_t)(s.channel + q % V) * gridDim.x + blockIdx.x) * K + q / V] = own[q * plane];
+            for (int q = 0; q < K * V; q++) own[q * plane] += own[q * plane + half * t.lanes];
+        }
+        __syncthreads();
+        rows = half;
+    }
+    if (!s.taken || s.row != 0) return;
+#pragma unroll
+    for (int q = 0; q < K * V; q++) partial[((uint64_t)(s.channel + q % V) * gridDim.x + blockIdx.x) * K + q / V] = own[q * plane];
 }
 
 // All lanes of a warp: the K totals of a channel from its partials of `blocks` blocks, in every lane.
 template <int K> DEVI void total(const double* partial, uint32_t channel, uint32_t blocks, double (&sums)[K]) {
-  const double* from = partial + (uint64_t)channel * blocks * K;
+    const double* from = partial + (uint64_t)channel * blocks * K;
 #pragma unroll
-  for (int k = 0; k < K; k++) sums[k] = 0.0;
-  for (uint32_t i = threadIdx.x % 32; i < blocks; i += 32) {
+    for (int k = 0; k < K; k++) sums[k] = 0.0;
+    for (uint32_t i = threadIdx.x % 32; i < blocks; i += 32) {
 #pragma unroll
-    for (int k = 0; k < K; k++) sums[k] += from[i * K + k];
-  }
+        for (int k = 0; k < K; k++) sums[k] += from[i * K + k];
+    }
 #pragma unroll
-  for (int k = 0; k < K; k++) sums[k] = warp_sum(sums[k]);
+    for (int k = 0; k < K; k++) sums[k] = warp_sum(sums[k]);
 }

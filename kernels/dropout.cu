@@ -5,12 +5,12 @@
 #include "philox.cuh"
 
 KERNEL(dropout_mask, 256, 4, Philox stream, float p, float scale, const float* x, float* z, uint64_t count) {
-  uint64_t i = flat_index();
-  if (i >= count) return;
-  Pack<4> in = load_four(x, i, count), out;
-  uint4 w = philox_words(stream, i / 4);
-  uint32_t words[4] = {w.x, w.y, w.z, w.w};
+    uint64_t i = flat_index();
+    if (i >= count) return;
+    Pack<4> in = load_four(x, i, count), out;
+    uint4 w = philox_words(stream, i / 4);
+    uint32_t words[4] = {w.x, w.y, w.z, w.w};
 #pragma unroll
-  for (int j = 0; j < 4; j++) out.at[j] = philox_unit(words[j]) >= p ? in.at[j] * scale : 0.0f;
-  store_four(z, i, count, out);
+    for (int j = 0; j < 4; j++) out.at[j] = philox_unit(words[j]) >= p ? in.at[j] * scale : 0.0f;
+    store_four(z, i, count, out);
 }

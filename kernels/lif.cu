@@ -19,139 +19,139 @@ constexpr int BACK_THREADS = 128;  // backward holds two windows: up to 255 regi
 
 // What happens at a step; `soft` is 0 or 1.
 struct Dynamics {
-  float leak;
-  uint32_t steps, soft;
+    float leak;
+    uint32_t steps, soft;
 };
 
 // The neurons of a thread: their affine map (1 and 0 where scale and shift are null) and the layer's threshold.
 template <int V> struct Cells {
-  Pack<V> scale, shift;
-  float leak, v_th;
+    Pack<V> scale, shift;
+    float leak, v_th;
 };
 
 template <int V> DEVI Cells<V> cells(const Seat& s, const float* scale, const float* shift, const float* v_th, const Dynamics& d) {
-  Cells<V> n;
-  n.scale = s.taken ? load_or<V>(scale, s.channel, 1.0f) : splat<V>(1.0f);
-  n.shift = s.taken ? load_or<V>(shift, s.channel, 0.0f) : splat<V>(0.0f);
-  n.leak = d.leak;
-  n.v_th = *v_th;
-  return n;
+    Cells<V> n;
+    n.scale = s.taken ? load_or<V>(scale, s.channel, 1.0f) : splat<V>(1.0f);
+    n.shift = s.taken ? load_or<V>(shift, s.channel, 0.0f) : splat<V>(0.0f);
+    n.leak = d.leak;
+    n.v_th = *v_th;
+    return n;
 }
 
 template <int V> DEVI Pack<V> current(const Cells<V>& n, const Pack<V>& y) {
-  Pack<V> x;
+    Pack<V> x;
 #pragma unroll
-  for (int i = 0; i < V; i++) x.at[i] = y.at[i] * n.scale.at[i] + n.shift.at[i];
-  return x;
+    for (int i = 0; i < V; i++) x.at[i] = y.at[i] * n.scale.at[i] + n.shift.at[i];
+    return x;
 }
 
 // The membranes u of one step from v before it, which moves beyond it.
 template <int V> DEVI Pack<V> step(const Cells<V>& n, const Pack<V>& x, Pack<V>& v, bool soft) {
-  Pack<V> u;
+    Pack<V> u;
 #pragma unroll
-  for (int i = 0; i < V; i++) {
-    u.at[i] = v.at[i] * n.leak + x.at[i];
-    float reset = soft ? u.at[i] - n.v_th : 0.0f;
-    v.at[i] = u.at[i] >= n.v_th ? reset : u.at[i];
-  }
-  return u;
+    for (int i = 0; i < V; i++) {
+        u.at[i] = v.at[i] * n.leak + x.at[i];
+        float reset = soft ? u.at[i] - n.v_th : 0.0f;
+        v.at[i] = u.at[i] >= n.v_th ? reset : u.at[i];
+    }
+    return u;
 }
 
 // The first `count` frames at `from`, all loads in flight at once.
 template <int V> DEVI void load_frames(Pack<V> (&to)[WINDOW], const float* from, uint32_t channels, int count) {
 #pragma unroll
-  for (int j = 0; j < WINDOW; j++) {
-    if (j < count) to[j] = load<V>(from + (uint64_t)j * channels);
-  }
+    for (int j = 0; j < WINDOW; j++) {
+        if (j < count) to[j] = load<V>(from + (uint64_t)j * channels);
+    }
 }
 
 DEVI int steps_from(uint32_t start, uint32_t steps) { return (int)min(steps - start, (uint32_t)WINDOW); }
 
 template <int V, bool HELD, bool SOFT>
 DEVI void forward(const Tiling& t, const Dynamics& d, const Seat& s, const Cells<V>& n, const float* y, uint8_t* codes) {
-  const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
-  for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
-    const float* from = y + (uint64_t)pixel * (HELD ? 1 : d.steps) * t.channels + s.channel;
-    uint8_t* to = codes + (uint64_t)pixel * windows * t.channels + s.channel;
-    Pack<V> v = splat<V>(0.0f), held;
-    if (HELD) held = current(n, load<V>(from));
-    for (uint32_t k = 0; k < windows; k++) {
-      const int count = steps_from(k * WINDOW, d.steps);
-      Pack<V> frames[WINDOW];
-      if (!HELD) load_frames<V>(frames, from + (uint64_t)k * WINDOW * t.channels, t.channels, count);
-      uint32_t bits = 0;  // neuron i, step j: bit 8*i + j
+    const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
+    for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
+        const float* from = y + (uint64_t)pixel * (HELD ? 1 : d.steps) * t.channels + s.channel;
+        uint8_t* to = codes + (uint64_t)pixel * windows * t.channels + s.channel;
+        Pack<V> v = splat<V>(0.0f), held;
+        if (HELD) held = current(n, load<V>(from));
+        for (uint32_t k = 0; k < windows; k++) {
+            const int count = steps_from(k * WINDOW, d.steps);
+            Pack<V> frames[WINDOW];
+            if (!HELD) load_frames<V>(frames, from + (uint64_t)k * WINDOW * t.channels, t.channels, count);
+            uint32_t bits = 0;  // neuron i, step j: bit 8*i + j
 #pragma unroll
-      for (int j = 0; j < WINDOW; j++) {
-        if (j < count) {
-          Pack<V> u = step<V>(n, HELD ? held : current(n, frames[j]), v, SOFT);
+            for (int j = 0; j < WINDOW; j++) {
+                if (j < count) {
+                    Pack<V> u = step<V>(n, HELD ? held : current(n, frames[j]), v, SOFT);
 #pragma unroll
-          for (int i = 0; i < V; i++) bits |= u.at[i] >= n.v_th ? 1u << (8 * i + j) : 0u;
+                    for (int i = 0; i < V; i++) bits |= u.at[i] >= n.v_th ? 1u << (8 * i + j) : 0u;
+                }
+            }
+            uint8_t* plane = to + (uint64_t)k * t.channels;
+            if (V == 4) *reinterpret_cast<uint32_t*>(plane) = bits;
+            else *plane = (uint8_t)bits;
         }
-      }
-      uint8_t* plane = to + (uint64_t)k * t.channels;
-      if (V == 4) *reinterpret_cast<uint32_t*>(plane) = bits;
-      else *plane = (uint8_t)bits;
     }
-  }
 }
 
 template <int V>
 DEVI void forward(const Tiling& t, const Dynamics& d, const float* y, const float* scale, const float* shift, const float* v_th,
     uint8_t* codes, uint32_t held) {
-  Seat s = seat<V>(t);
-  Cells<V> n = cells<V>(s, scale, shift, v_th, d);
-  if (held && d.soft) forward<V, true, true>(t, d, s, n, y, codes);
-  else if (held) forward<V, true, false>(t, d, s, n, y, codes);
-  else if (d.soft) forward<V, false, true>(t, d, s, n, y, codes);
-  else forward<V, false, false>(t, d, s, n, y, codes);
+    Seat s = seat<V>(t);
+    Cells<V> n = cells<V>(s, scale, shift, v_th, d);
+    if (held && d.soft) forward<V, true, true>(t, d, s, n, y, codes);
+    else if (held) forward<V, true, false>(t, d, s, n, y, codes);
+    else if (d.soft) forward<V, false, true>(t, d, s, n, y, codes);
+    else forward<V, false, false>(t, d, s, n, y, codes);
 }
 
 // Items are pixels. y has one frame where `held`, else T. scale and shift may be null.
 KERNEL(lif_forward, 256, 3, Tiling t, Dynamics d, const float* y, const float* scale, const float* shift, const float* v_th,
        uint8_t* codes, uint32_t held) {
-  if (lanes_of(t.channels) == 4) forward<4>(t, d, y, scale, shift, v_th, codes, held);
-  else forward<1>(t, d, y, scale, shift, v_th, codes, held);
+    if (lanes_of(t.channels) == 4) forward<4>(t, d, y, scale, shift, v_th, codes, held);
+    else forward<1>(t, d, y, scale, shift, v_th, codes, held);
 }
 
 // Where a pixel's numbers lie. `gradient` is null where no pool covers the pixel.
 struct Site {
-  const float *y, *gradient;
-  uint64_t pixel;
-  uint32_t channel;
+    const float *y, *gradient;
+    uint64_t pixel;
+    uint32_t channel;
 };
 
 DEVI Site site(const Route& r, const float* y, const float* dz, uint32_t pixel, uint32_t channel) {
-  int64_t above = gradient_pixel(r, pixel);
-  const float* gradient = above < 0 ? nullptr : dz + (uint64_t)above * r.gradient_frames * r.channels + channel;
-  return {y + (uint64_t)pixel * r.frames * r.channels + channel, gradient, pixel, channel};
+    int64_t above = gradient_pixel(r, pixel);
+    const float* gradient = above < 0 ? nullptr : dz + (uint64_t)above * r.gradient_frames * r.channels + channel;
+    return {y + (uint64_t)pixel * r.frames * r.channels + channel, gradient, pixel, channel};
 }
 
 // The shares of the upstream gradient in a window that starts at step `start`.
 template <int V>
 DEVI void load_gradient(Pack<V> (&g)[WINDOW], const Route& r, const Site& at, uint32_t start, int count) {
-  if (!at.gradient || r.gradient_frames == 1) {
-    Pack<V> same = at.gradient ? load<V>(at.gradient) : splat<V>(0.0f);
+    if (!at.gradient || r.gradient_frames == 1) {
+        Pack<V> same = at.gradient ? load<V>(at.gradient) : splat<V>(0.0f);
 #pragma unroll
-    for (int j = 0; j < WINDOW; j++) g[j] = same;
-  } else {
-    load_frames<V>(g, at.gradient + (uint64_t)start * r.channels, r.channels, count);
-  }
-  if (r.quarters) {
-#pragma unroll
-    for (int j = 0; j < WINDOW; j++) {
-      if (j < count) {
-#pragma unroll
-        for (int i = 0; i < V; i++) g[j].at[i] *= 0.25f;
-      }
+        for (int j = 0; j < WINDOW; j++) g[j] = same;
+    } else {
+        load_frames<V>(g, at.gradient + (uint64_t)start * r.channels, r.channels, count);
     }
-  }
+    if (r.quarters) {
+#pragma unroll
+        for (int j = 0; j < WINDOW; j++) {
+            if (j < count) {
+#pragma unroll
+                for (int i = 0; i < V; i++) g[j].at[i] *= 0.25f;
+            }
+        }
+    }
 }
 
 template <int V> DEVI void store_scaled(float* to, const Pack<V>& dx, const Pack<V>& scale, uint32_t scaled) {
-  Pack<V> out;
+    Pack<V> out;
 #pragma unroll
-  for (int i = 0; i < V; i++) out.at[i] = scaled ? dx.at[i] * scale.at[i] : dx.at[i];
-  store<V>(to, out);
+    for (int i = 0; i < V; i++) out.at[i] = scaled ? dx.at[i] * scale.at[i] : dx.at[i];
+    store<V>(to, out);
 }
 
 // One step back: from dv behind it to dv before it. `g` is the spikes' gradient and becomes the membrane's:
@@ -160,118 +160,118 @@ template <int V> DEVI void store_scaled(float* to, const Pack<V>& dx, const Pack
 template <int V>
 DEVI void step_back(const Cells<V>& n, const Surrogate& surrogate, bool soft, const Pack<V>& u, Pack<V>& g, Pack<V>& dv,
     Pack<V>& threshold) {
-  Pack<V> sigma = slopes<V>(surrogate, u, n.v_th);
+    Pack<V> sigma = slopes<V>(surrogate, u, n.v_th);
 #pragma unroll
-  for (int i = 0; i < V; i++) {
-    bool fired = u.at[i] >= n.v_th;
-    float through = (g.at[i] - dv.at[i] * (soft ? n.v_th : u.at[i])) * sigma.at[i];
-    g.at[i] = through + (fired && !soft ? 0.0f : dv.at[i]);
-    threshold.at[i] -= through + (fired && soft ? dv.at[i] : 0.0f);
-    dv.at[i] = n.leak * g.at[i];
-  }
+    for (int i = 0; i < V; i++) {
+        bool fired = u.at[i] >= n.v_th;
+        float through = (g.at[i] - dv.at[i] * (soft ? n.v_th : u.at[i])) * sigma.at[i];
+        g.at[i] = through + (fired && !soft ? 0.0f : dv.at[i]);
+        threshold.at[i] -= through + (fired && soft ? dv.at[i] : 0.0f);
+        dv.at[i] = n.leak * g.at[i];
+    }
 }
 
 // Where backward's numbers go. dx has y's frames. `checkpoints`, [windows - 1, pixels, C], is not touched where T <= 8.
 struct Back {
-  float *checkpoints, *dx;
-  uint32_t scaled;
+    float *checkpoints, *dx;
+    uint32_t scaled;
 };
 
 // One pixel through time and back. Returns what it adds to dL/dv_th.
 template <int V, bool HELD, bool SUMS>
 DEVI double through_time(const Route& r, const Dynamics& d, const Surrogate& surrogate, const Cells<V>& n, const Site& at, const Back& back,
                          Sums<V, SUMS>& sums) {
-  const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
-  const uint64_t plane = (uint64_t)r.images * r.height * r.width * r.channels;
-  float* checkpoint = back.checkpoints + at.pixel * r.channels + at.channel;
-  float* dx = back.dx + at.pixel * r.frames * r.channels + at.channel;
-  Pack<V> v = splat<V>(0.0f), y, held, u[WINDOW], g[WINDOW];
-  if (HELD) {
-    y = load<V>(at.y);
-    held = current(n, y);
-  }
-  for (uint32_t k = 0; k + 1 < windows; k++) {
-    if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, WINDOW);
-#pragma unroll
-    for (int j = 0; j < WINDOW; j++) step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
-    store<V>(checkpoint + (uint64_t)k * plane, v);
-  }
-  Pack<V> dv = splat<V>(0.0f), threshold = dv, sum = dv;
-  for (uint32_t k = windows; k-- > 0;) {
-    const uint32_t start = k * WINDOW;
-    const int count = steps_from(start, d.steps);
-    const float* frames = at.y + (uint64_t)start * r.channels;
-    if (!HELD) load_frames<V>(u, frames, r.channels, count);
-    load_gradient<V>(g, r, at, start, count);
-    if (k + 1 < windows) v = k == 0 ? splat<V>(0.0f) : load<V>(checkpoint + (k - 1) * plane);
-#pragma unroll
-    for (int j = 0; j < WINDOW; j++) {
-      if (j < count) u[j] = step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
+    const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
+    const uint64_t plane = (uint64_t)r.images * r.height * r.width * r.channels;
+    float* checkpoint = back.checkpoints + at.pixel * r.channels + at.channel;
+    float* dx = back.dx + at.pixel * r.frames * r.channels + at.channel;
+    Pack<V> v = splat<V>(0.0f), y, held, u[WINDOW], g[WINDOW];
+    if (HELD) {
+        y = load<V>(at.y);
+        held = current(n, y);
     }
+    for (uint32_t k = 0; k + 1 < windows; k++) {
+        if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, WINDOW);
 #pragma unroll
-    for (int j = WINDOW - 1; j >= 0; j--) {
-      if (j < count) {
-        step_back<V>(n, surrogate, d.soft, u[j], g[j], dv, threshold);
-        if (HELD) sum = plus<V>(sum, g[j]);
-      }
+        for (int j = 0; j < WINDOW; j++) step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
+        store<V>(checkpoint + (uint64_t)k * plane, v);
     }
+    Pack<V> dv = splat<V>(0.0f), threshold = dv, sum = dv;
+    for (uint32_t k = windows; k-- > 0;) {
+        const uint32_t start = k * WINDOW;
+        const int count = steps_from(start, d.steps);
+        const float* frames = at.y + (uint64_t)start * r.channels;
+        if (!HELD) load_frames<V>(u, frames, r.channels, count);
+        load_gradient<V>(g, r, at, start, count);
+        if (k + 1 < windows) v = k == 0 ? splat<V>(0.0f) : load<V>(checkpoint + (k - 1) * plane);
 #pragma unroll
-    for (int j = 0; j < WINDOW; j++) {
-      if (!HELD && j < count) {
-        if (SUMS) add(sums, g[j], load<V>(frames + (uint64_t)j * r.channels));  // once more: the first-level cache has it
-        store_scaled<V>(dx + (uint64_t)(start + j) * r.channels, g[j], n.scale, back.scaled);
-      }
+        for (int j = 0; j < WINDOW; j++) {
+            if (j < count) u[j] = step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
+        }
+#pragma unroll
+        for (int j = WINDOW - 1; j >= 0; j--) {
+            if (j < count) {
+                step_back<V>(n, surrogate, d.soft, u[j], g[j], dv, threshold);
+                if (HELD) sum = plus<V>(sum, g[j]);
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < WINDOW; j++) {
+            if (!HELD && j < count) {
+                if (SUMS) add(sums, g[j], load<V>(frames + (uint64_t)j * r.channels));  // once more: the first-level cache has it
+                store_scaled<V>(dx + (uint64_t)(start + j) * r.channels, g[j], n.scale, back.scaled);
+            }
+        }
     }
-  }
-  if (HELD) {
-    add(sums, sum, y);
-    store_scaled<V>(dx, sum, n.scale, back.scaled);
-  }
-  double total = 0.0;
+    if (HELD) {
+        add(sums, sum, y);
+        store_scaled<V>(dx, sum, n.scale, back.scaled);
+    }
+    double total = 0.0;
 #pragma unroll
-  for (int i = 0; i < V; i++) total += (double)threshold.at[i];
-  return total;
+    for (int i = 0; i < V; i++) total += (double)threshold.at[i];
+    return total;
 }
 
 template <int V, bool SUMS>
 DEVI double backward(const Tiling& t, const Seat& s, const Route& r, const Dynamics& d, const Surrogate& surrogate, const Cells<V>& n,
                      const float* y, const float* dz, const Back& back, Sums<V, SUMS>& sums) {
-  double threshold = 0.0;
-  for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
-    Site at = site(r, y, dz, pixel, s.channel);
-    if (r.frames == 1) threshold += through_time<V, true, SUMS>(r, d, surrogate, n, at, back, sums);
-    else threshold += through_time<V, false, SUMS>(r, d, surrogate, n, at, back, sums);
-  }
-  return threshold;
+    double threshold = 0.0;
+    for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
+        Site at = site(r, y, dz, pixel, s.channel);
+        if (r.frames == 1) threshold += through_time<V, true, SUMS>(r, d, surrogate, n, at, back, sums);
+        else threshold += through_time<V, false, SUMS>(r, d, surrogate, n, at, back, sums);
+    }
+    return threshold;
 }
 
 template <int V>
 DEVI double backward(const Tiling& t, const Route& r, const Dynamics& d, const Surrogate& surrogate, const float* y, const float* scale,
                      const float* shift, const float* v_th, const float* dz, const Back& back) {
-  Seat s = seat<V>(t);
-  Sums<V, false> none;
-  return backward<V, false>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, none);
+    Seat s = seat<V>(t);
+    Sums<V, false> none;
+    return backward<V, false>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, none);
 }
 
 // dx of the current, or of y where `scaled` (1). thresholds: a sum a block, for lif_threshold.
 KERNEL(lif_backward, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surrogate, const float* y, const float* scale, const float* shift,
        const float* v_th, const float* dz, float* checkpoints, float* dx, double* thresholds, uint32_t scaled) {
-  Back back = {checkpoints, dx, scaled};
-  double sum = lanes_of(t.channels) == 4 ? backward<4>(t, r, d, surrogate, y, scale, shift, v_th, dz, back)
-                                         : backward<1>(t, r, d, surrogate, y, scale, shift, v_th, dz, back);
-  sum = block_sum<BACK_THREADS>(sum);
-  if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+    Back back = {checkpoints, dx, scaled};
+    double sum = lanes_of(t.channels) == 4 ? backward<4>(t, r, d, surrogate, y, scale, shift, v_th, dz, back)
+                                           : backward<1>(t, r, d, surrogate, y, scale, shift, v_th, dz, back);
+    sum = block_sum<BACK_THREADS>(sum);
+    if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 template <int V>
 DEVI double backward_norm(const Tiling& t, const Route& r, const Dynamics& d, const Surrogate& surrogate, const float* y,
     const float* scale, const float* shift, const float* mean, const float* variance, const float* v_th, const float* dz,
     const Back& back, double* room, double* partial) {
-  Seat s = seat<V>(t);
-  Sums<V, true> sums = sums_of<V>(s, mean, variance);
-  double threshold = backward<V, true>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, sums);
-  write_sums<V, 2>(t, s, sums.sums, room, partial);
-  return threshold;
+    Seat s = seat<V>(t);
+    Sums<V, true> sums = sums_of<V>(s, mean, variance);
+    double threshold = backward<V, true>(t, s, r, d, surrogate, cells<V>(s, scale, shift, v_th, d), y, dz, back, sums);
+    write_sums<V, 2>(t, s, sums.sums, room, partial);
+    return threshold;
 }
 
 // Neuron and normalisation in one pass over the current: dx of the current for norm_project to finish (batch statistics), or
@@ -280,24 +280,24 @@ KERNEL(lif_backward_norm, 128, 2, Tiling t, Route r, Dynamics d, Surrogate surro
     const float* shift,
        const float* mean, const float* variance, const float* v_th, const float* dz, float* checkpoints, float* dx, double* thresholds,
        double* partial, uint32_t scaled) {
-  __shared__ double room[2 * 4 * BACK_THREADS];
-  Back back = {checkpoints, dx, scaled};
-  double sum;
-  if (lanes_of(t.channels) == 4) {
-    sum = backward_norm<4>(t, r, d, surrogate, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
-  } else {
-    sum = backward_norm<1>(t, r, d, surrogate, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
-  }
-  sum = block_sum<BACK_THREADS>(sum);
-  if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+    __shared__ double room[2 * 4 * BACK_THREADS];
+    Back back = {checkpoints, dx, scaled};
+    double sum;
+    if (lanes_of(t.channels) == 4) {
+        sum = backward_norm<4>(t, r, d, surrogate, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
+    } else {
+        sum = backward_norm<1>(t, r, d, surrogate, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
+    }
+    sum = block_sum<BACK_THREADS>(sum);
+    if (threadIdx.x == 0) thresholds[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 // One block: the sum of all blocks' parts of dL/dv_th.
 KERNEL(lif_threshold, 256, 1, const double* thresholds, uint32_t count, float* dv_th) {
-  double sum = 0.0;
-  for (uint32_t i = threadIdx.x; i < count; i += THREADS) sum += thresholds[i];
-  sum = block_sum<THREADS>(sum);
-  if (threadIdx.x == 0) *dv_th = (float)sum;
+    double sum = 0.0;
+    for (uint32_t i = threadIdx.x; i < count; i += THREADS) sum += thresholds[i];
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) *dv_th = (float)sum;
 }
 
 // Through the rate: dx = g where the neuron fired at all, nothing through the reset. dx has one frame where y is held (summed
@@ -305,121 +305,121 @@ KERNEL(lif_threshold, 256, 1, const double* thresholds, uint32_t count, float* d
 template <int V, bool HELD, bool SUMS>
 DEVI void through_rate(const Route& r, const Dynamics& d, const Cells<V>& n, const Site& at, const Back& back, uint32_t frames,
                        Sums<V, SUMS>& sums) {
-  const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
-  float* dx = back.dx + at.pixel * frames * r.channels + at.channel;
-  Pack<V> v = splat<V>(0.0f), y, held, u[WINDOW], g[WINDOW];
-  if (HELD) {
-    y = load<V>(at.y);
-    held = current(n, y);
-  }
-  uint32_t ever = 0;  // bit i: neuron i fired
-  for (uint32_t k = 0; k < windows; k++) {
-    const int count = steps_from(k * WINDOW, d.steps);
-    if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, count);
-#pragma unroll
-    for (int j = 0; j < WINDOW; j++) {
-      if (j < count) {
-        Pack<V> membrane = step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
-#pragma unroll
-        for (int i = 0; i < V; i++) ever |= membrane.at[i] >= n.v_th ? 1u << i : 0u;
-      }
+    const uint32_t windows = (d.steps + WINDOW - 1) / WINDOW;
+    float* dx = back.dx + at.pixel * frames * r.channels + at.channel;
+    Pack<V> v = splat<V>(0.0f), y, held, u[WINDOW], g[WINDOW];
+    if (HELD) {
+        y = load<V>(at.y);
+        held = current(n, y);
     }
-  }
-  // What a gradient is multiplied by on its way into dx, and into the sums: 0 where the neuron never fired.
-  const float times = HELD && r.gradient_frames == 1 ? (float)d.steps : 1.0f;
-  Pack<V> factor, pass, sum = splat<V>(0.0f);
+    uint32_t ever = 0;  // bit i: neuron i fired
+    for (uint32_t k = 0; k < windows; k++) {
+        const int count = steps_from(k * WINDOW, d.steps);
+        if (!HELD) load_frames<V>(u, at.y + (uint64_t)k * WINDOW * r.channels, r.channels, count);
 #pragma unroll
-  for (int i = 0; i < V; i++) {
-    bool fired = ever >> i & 1;
-    factor.at[i] = (fired ? (back.scaled ? n.scale.at[i] : 1.0f) : 0.0f) * times;
-    pass.at[i] = fired ? times : 0.0f;
-  }
-  const uint32_t wanted = HELD ? r.gradient_frames : frames;
-  for (uint32_t start = 0; start < wanted; start += WINDOW) {
-    const int count = steps_from(start, wanted);
-    load_gradient<V>(g, r, at, start, count);
-    if (SUMS && !HELD) load_frames<V>(u, at.y + (uint64_t)start * r.channels, r.channels, count);
+        for (int j = 0; j < WINDOW; j++) {
+            if (j < count) {
+                Pack<V> membrane = step<V>(n, HELD ? held : current(n, u[j]), v, d.soft);
 #pragma unroll
-    for (int j = 0; j < WINDOW; j++) {
-      if (HELD && j < count) sum = plus<V>(sum, g[j]);
-      if (!HELD && j < count) {
-        if (SUMS) add(sums, product<V>(g[j], pass), u[j]);
-        store<V>(dx + (uint64_t)(start + j) * r.channels, product<V>(g[j], factor));
-      }
+                for (int i = 0; i < V; i++) ever |= membrane.at[i] >= n.v_th ? 1u << i : 0u;
+            }
+        }
     }
-  }
-  if (HELD) {
-    add(sums, product<V>(sum, pass), y);
-    store<V>(dx, product<V>(sum, factor));
-  }
+    // What a gradient is multiplied by on its way into dx, and into the sums: 0 where the neuron never fired.
+    const float times = HELD && r.gradient_frames == 1 ? (float)d.steps : 1.0f;
+    Pack<V> factor, pass, sum = splat<V>(0.0f);
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        bool fired = ever >> i & 1;
+        factor.at[i] = (fired ? (back.scaled ? n.scale.at[i] : 1.0f) : 0.0f) * times;
+        pass.at[i] = fired ? times : 0.0f;
+    }
+    const uint32_t wanted = HELD ? r.gradient_frames : frames;
+    for (uint32_t start = 0; start < wanted; start += WINDOW) {
+        const int count = steps_from(start, wanted);
+        load_gradient<V>(g, r, at, start, count);
+        if (SUMS && !HELD) load_frames<V>(u, at.y + (uint64_t)start * r.channels, r.channels, count);
+#pragma unroll
+        for (int j = 0; j < WINDOW; j++) {
+            if (HELD && j < count) sum = plus<V>(sum, g[j]);
+            if (!HELD && j < count) {
+                if (SUMS) add(sums, product<V>(g[j], pass), u[j]);
+                store<V>(dx + (uint64_t)(start + j) * r.channels, product<V>(g[j], factor));
+            }
+        }
+    }
+    if (HELD) {
+        add(sums, product<V>(sum, pass), y);
+        store<V>(dx, product<V>(sum, factor));
+    }
 }
 
 template <int V, bool SUMS>
 DEVI void rate(const Tiling& t, const Seat& s, const Route& r, const Dynamics& d, const Cells<V>& n, const float* y, const float* dz,
                const Back& back, uint32_t frames, Sums<V, SUMS>& sums) {
-  for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
-    Site at = site(r, y, dz, pixel, s.channel);
-    if (r.frames == 1) through_rate<V, true, SUMS>(r, d, n, at, back, frames, sums);
-    else through_rate<V, false, SUMS>(r, d, n, at, back, frames, sums);
-  }
+    for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
+        Site at = site(r, y, dz, pixel, s.channel);
+        if (r.frames == 1) through_rate<V, true, SUMS>(r, d, n, at, back, frames, sums);
+        else through_rate<V, false, SUMS>(r, d, n, at, back, frames, sums);
+    }
 }
 
 template <int V>
 DEVI void rate(const Tiling& t, const Route& r, const Dynamics& d, const float* y, const float* scale, const float* shift,
     const float* v_th, const float* dz, const Back& back, uint32_t frames) {
-  Seat s = seat<V>(t);
-  Sums<V, false> none;
-  rate<V, false>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, frames, none);
+    Seat s = seat<V>(t);
+    Sums<V, false> none;
+    rate<V, false>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, frames, none);
 }
 
 KERNEL(lif_rate, 128, 2, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* v_th,
        const float* dz, float* dx, uint32_t frames, uint32_t scaled) {
-  Back back = {nullptr, dx, scaled};
-  if (lanes_of(t.channels) == 4) rate<4>(t, r, d, y, scale, shift, v_th, dz, back, frames);
-  else rate<1>(t, r, d, y, scale, shift, v_th, dz, back, frames);
+    Back back = {nullptr, dx, scaled};
+    if (lanes_of(t.channels) == 4) rate<4>(t, r, d, y, scale, shift, v_th, dz, back, frames);
+    else rate<1>(t, r, d, y, scale, shift, v_th, dz, back, frames);
 }
 
 template <int V>
 DEVI void rate_norm(const Tiling& t, const Route& r, const Dynamics& d, const float* y, const float* scale, const float* shift,
                     const float* mean, const float* variance, const float* v_th, const float* dz, const Back& back, double* room,
                     double* partial) {
-  Seat s = seat<V>(t);
-  Sums<V, true> sums = sums_of<V>(s, mean, variance);
-  rate<V, true>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, r.frames, sums);
-  write_sums<V, 2>(t, s, sums.sums, room, partial);
+    Seat s = seat<V>(t);
+    Sums<V, true> sums = sums_of<V>(s, mean, variance);
+    rate<V, true>(t, s, r, d, cells<V>(s, scale, shift, v_th, d), y, dz, back, r.frames, sums);
+    write_sums<V, 2>(t, s, sums.sums, room, partial);
 }
 
 // As lif_backward_norm. dx has y's frames.
 KERNEL(lif_rate_norm, 128, 2, Tiling t, Route r, Dynamics d, const float* y, const float* scale, const float* shift, const float* mean,
        const float* variance, const float* v_th, const float* dz, float* dx, double* partial, uint32_t scaled) {
-  __shared__ double room[2 * 4 * BACK_THREADS];
-  Back back = {nullptr, dx, scaled};
-  if (lanes_of(t.channels) == 4) rate_norm<4>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
-  else rate_norm<1>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
+    __shared__ double room[2 * 4 * BACK_THREADS];
+    Back back = {nullptr, dx, scaled};
+    if (lanes_of(t.channels) == 4) rate_norm<4>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
+    else rate_norm<1>(t, r, d, y, scale, shift, mean, variance, v_th, dz, back, room, partial);
 }
 
 // Spikes in `bytes` codes: a sum a block. Floor: reads a byte for 8 spikes.
 KERNEL(lif_count, 256, 1, const uint8_t* codes, uint64_t bytes, uint64_t* sums) {
-  uint64_t sum = 0;
-  const uint64_t stride = (uint64_t)gridDim.x * THREADS, first = (uint64_t)blockIdx.x * THREADS + threadIdx.x;
-  for (uint64_t i = first; i < bytes / 16; i += stride) {
-    uint4 q = reinterpret_cast<const uint4*>(codes)[i];
-    sum += popc(q.x) + popc(q.y) + popc(q.z) + popc(q.w);
-  }
-  for (uint64_t i = bytes / 16 * 16 + first; i < bytes; i += stride) sum += popc(codes[i]);
-  sum = block_sum<THREADS>(sum);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+    uint64_t sum = 0;
+    const uint64_t stride = (uint64_t)gridDim.x * THREADS, first = (uint64_t)blockIdx.x * THREADS + threadIdx.x;
+    for (uint64_t i = first; i < bytes / 16; i += stride) {
+        uint4 q = reinterpret_cast<const uint4*>(codes)[i];
+        sum += popc(q.x) + popc(q.y) + popc(q.z) + popc(q.w);
+    }
+    for (uint64_t i = bytes / 16 * 16 + first; i < bytes; i += stride) sum += popc(codes[i]);
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 // Neurons whose codes are 0 in every plane, items being pixels: a sum a block.
 KERNEL(lif_silent, 256, 1, Tiling t, const uint8_t* codes, uint32_t planes, uint64_t* sums) {
-  Seat s = seat<1>(t);
-  uint64_t sum = 0;
-  for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
-    uint32_t any = 0;
-    for (uint32_t k = 0; k < planes; k++) any |= codes[((uint64_t)pixel * planes + k) * t.channels + s.channel];
-    sum += any == 0;
-  }
-  sum = block_sum<THREADS>(sum);
-  if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+    Seat s = seat<1>(t);
+    uint64_t sum = 0;
+    for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
+        uint32_t any = 0;
+        for (uint32_t k = 0; k < planes; k++) any |= codes[((uint64_t)pixel * planes + k) * t.channels + s.channel];
+        sum += any == 0;
+    }
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
