@@ -11,59 +11,59 @@
 // Floor: 2 * terms pairs * rows * columns * taps * depth operations on tensor cores; 4 (codes: 1/8 and 1/2) bytes a number of x.
 
 KERNEL(conv_rows_real_3_large, 256, 1, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Real, Tile<3, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Real, Tile<3, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_real_3_small, 128, 3, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Real, Tile<3, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Real, Tile<3, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_real_1_large, 128, 2, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Real, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Real, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_real_1_small, 128, 3, Rows g, const float* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Real, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Real, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_spikes_3_large, 256, 1, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Spikes, Tile<1, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Spikes, Tile<1, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_spikes_3_small, 128, 3, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Spikes, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Spikes, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_spikes_1_large, 128, 2, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Spikes, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Spikes, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_spikes_1_small, 128, 3, Rows g, const uint8_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Spikes, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Spikes, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_quarters_3_large, 256, 1, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Quarters, Tile<1, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Quarters, Tile<1, 3, 128, 128, 64, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_quarters_3_small, 128, 3, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Quarters, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Quarters, Tile<1, 3, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_quarters_1_large, 128, 2, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Quarters, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Quarters, Tile<1, 1, 128, 128, 64, 64>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 KERNEL(conv_rows_quarters_1_small, 128, 3, Rows g, const uint32_t* x, const bf16* w, const float* bias, float* y, double* moments,
-       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Fire fire) {
-    rows_product<Quarters, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z, Dynamics dynamics) {
+    rows_product<Quarters, Tile<1, 1, 64, 64, 32, 32>>(g, x, w, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 // Any shape and form (0 numbers, 1 spikes, 2 quarters), w as it is: w[column * row_step + tap * tap_step + channel * depth_step].
 KERNEL(conv_rows_ffma, 256, 2, Rows g, const void* x, uint32_t form, const float* w, uint32_t row_step, uint32_t tap_step,
     uint32_t depth_step,
        const float* bias, float* y, double* moments, const float* scale, const float* shift, const float* v_th, uint8_t* spikes, float* z,
-       Fire fire) {
-    rows_simt(g, x, form, w, row_step, tap_step, depth_step, Tail{bias, y, moments, scale, shift, v_th, spikes, z, fire});
+       Dynamics dynamics) {
+    rows_simt(g, x, form, w, row_step, tap_step, depth_step, Tail{bias, y, moments, scale, shift, v_th, spikes, z, dynamics});
 }
 
 // ---------------------------------------------------------------------------------------------------------- weight gradient

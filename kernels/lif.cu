@@ -1,6 +1,4 @@
-// The spiking neuron through time (METHOD section 1):
-//   u = leak*v + (scale*y + shift);  s = [u >= v_th];  v = s ? 0 : u (hard) or u - s*v_th (soft).
-// Multiplies and adds are separate and in the order of src/ops/lif/cpu.rs: equal currents give equal spikes, bit for bit.
+// The spiking neuron through time: kernels/neuron.cuh, with x = scale*y + shift.
 //
 // A thread has one neuron, or four neighbours (16 bytes a load, four codes a store). Backward saves nothing of forward: a
 // window of 8 steps of membranes is recomputed in registers and walked back. More steps are windows from the last to the first,
@@ -9,6 +7,7 @@
 // Floors in bytes a number of the current (held: one for all T; then y and dx count once a neuron):
 //   forward   reads 4, writes 1/8 (held: reads 4, writes T/8 a neuron; arithmetic, 5 operations a step, weighs as much)
 //   backward  reads y 4 and dz 4 (a quarter under a pool, 1/T for one frame), writes dx 4; T > 8: y and v/8 once more
+#include "neuron.cuh"
 #include "normsums.cuh"
 #include "route.cuh"
 #include "surrogate.cuh"
@@ -16,12 +15,6 @@
 constexpr int WINDOW = 8;
 constexpr int THREADS = 256;
 constexpr int BACK_THREADS = 128;  // backward holds two windows: up to 255 registers
-
-// What happens at a step; `soft` is 0 or 1.
-struct Dynamics {
-    float leak;
-    uint32_t steps, soft;
-};
 
 // The neurons of a thread: their affine map (1 and 0 where scale and shift are null) and the layer's threshold.
 template <int V> struct Cells {
@@ -49,11 +42,7 @@ template <int V> DEVI Pack<V> current(const Cells<V>& n, const Pack<V>& y) {
 template <int V> DEVI Pack<V> step(const Cells<V>& n, const Pack<V>& x, Pack<V>& v, bool soft) {
     Pack<V> u;
 #pragma unroll
-    for (int i = 0; i < V; i++) {
-        u.at[i] = v.at[i] * n.leak + x.at[i];
-        float reset = soft ? u.at[i] - n.v_th : 0.0f;
-        v.at[i] = u.at[i] >= n.v_th ? reset : u.at[i];
-    }
+    for (int i = 0; i < V; i++) u.at[i] = neuron_step(x.at[i], v.at[i], n.leak, n.v_th, soft);
     return u;
 }
 

@@ -1,6 +1,6 @@
 // What becomes of a block of products y before it leaves the chip: bias, statistics, and the normalised neuron behind it.
 #pragma once
-#include "gpu.cuh"
+#include "neuron.cuh"
 
 // Rows of products: which pixels are computed, where they go, and which pixels of the source each tap reads.
 // Row m = ((n * height + i) * width + j) * frames + f is frame f of grid pixel (i, j) of image n. It becomes row
@@ -31,12 +31,6 @@ DEVI size_t result_row(const Rows& g, uint32_t m) {
     return (((size_t)n * g.out_height + i * g.out_step + g.out_top) * g.out_width + j * g.out_step + g.out_left) * g.frames + f;
 }
 
-// A neuron's dynamics: T, reset (0 = back to zero, 1 = down by the threshold), share of the membrane that survives a step.
-struct Fire {
-    uint32_t steps, soft;
-    float leak;
-};
-
 // What is wanted of a product; every pointer may be null.
 struct Tail {
     const float* bias;         // [columns], added to y
@@ -46,7 +40,7 @@ struct Tail {
     const float* v_th;         // []
     uint8_t* spikes;           // [pixels, ceil(steps/8), columns]: the neuron's codes
     float* z;                  // [rows, columns]: max(x, 0)
-    Fire fire;
+    Dynamics dynamics;         // of the neuron
 };
 
 constexpr int TAIL_COLUMNS = 64;             // columns staged at once
@@ -63,18 +57,6 @@ struct Sum {
         hi = total;
     }
     __device__ double value() const { return (double)hi + (double)lo; }
-};
-
-// Steps of one neuron (METHOD 1): u = leak v + (scale y + shift), fires at u >= v_th; multiplications and additions apart.
-struct Neuron {
-    float leak, v_th, v;
-    uint32_t soft;
-    __device__ bool step(float x) {
-        const float u = v * leak + x;
-        const bool fired = u >= v_th;
-        v = fired ? (soft ? u - v_th : 0.0f) : u;
-        return fired;
-    }
 };
 
 // Writes what `tail` wants of `rows` staged rows from row m0 on, columns n0 .. n0 + 64. All threads of the block.
@@ -99,10 +81,10 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
     const float scale = tail.scale && c < wide ? tail.scale[n0 + c] : 1.0f, shift = tail.shift && c < wide ? tail.shift[n0 + c] : 0.0f;
     if (tail.spikes && c < wide) {
         const float v_th = *tail.v_th;
-        const uint32_t steps = tail.fire.steps, pixels = rows / g.frames, planes = (steps + 7) / 8, first = m0 / g.frames;
+        const uint32_t steps = tail.dynamics.steps, pixels = rows / g.frames, planes = (steps + 7) / 8, first = m0 / g.frames;
 #pragma unroll 1
         for (uint32_t p = part; p < pixels; p += PARTS) {
-            Neuron neuron{tail.fire.leak, v_th, 0.0f, tail.fire.soft};
+            float v = 0.0f;
             const float* y = staged + p * g.frames * TAIL_STRIDE + c;
 #pragma unroll 1
             for (uint32_t plane = 0; plane < planes; plane++) {
@@ -110,7 +92,8 @@ template <int THREADS> DEVI void finish(const Rows& g, const Tail& tail, const f
                 const uint32_t end = steps - plane * 8 < 8 ? steps - plane * 8 : 8;
                 for (uint32_t t = 0; t < end; t++) {
                     const float x = y[g.frames == 1 ? 0 : (plane * 8 + t) * TAIL_STRIDE] * scale + shift;
-                    code |= (uint32_t)neuron.step(x) << t;
+                    const float u = neuron_step(x, v, tail.dynamics.leak, v_th, tail.dynamics.soft);
+                    code |= (uint32_t)(u >= v_th) << t;
                 }
                 tail.spikes[((size_t)(first + p) * planes + plane) * columns + n0 + c] = (uint8_t)code;
             }

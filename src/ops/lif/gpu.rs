@@ -13,17 +13,17 @@ const WINDOW: usize = 8;
 /// Threads a block of the backward kernels.
 const BACK_THREADS: u32 = 128;
 
-/// `Dynamics` in kernels/lif.cu.
+/// `Dynamics` in kernels/neuron.cuh.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Coded {
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+pub struct Coded {
     leak: f32,
     steps: u32,
     soft: u32,
 }
 
 impl Coded {
-    fn of(dynamics: Dynamics) -> Coded {
+    pub fn of(dynamics: Dynamics) -> Coded {
         Coded { leak: dynamics.leak, steps: dynamics.steps as u32, soft: u32::from(dynamics.reset == Reset::Soft) }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Form, Tile, terms, with};
 use crate::device::{Gpu, Grid, Kernel, kernel};
 use crate::ops::conv::{Firing, Geometry, KeepCurrent};
-use crate::ops::lif::Reset;
+use crate::ops::lif::Coded;
 use crate::ops::norm::{self, Affine, Moments};
 use crate::ops::product::{Side, Weight};
 use crate::tensor::{Array, Data, Tensor, planes};
@@ -111,15 +111,6 @@ impl Rows {
     }
 }
 
-/// `Fire` of kernels/tail.cuh.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
-struct Fire {
-    steps: u32,
-    soft: u32,
-    leak: f32,
-}
-
 /// What is wanted of a product.
 #[derive(Default)]
 struct Tail<'a> {
@@ -130,7 +121,7 @@ struct Tail<'a> {
     v_th: Option<&'a Tensor>,
     spikes: Option<&'a mut Array<u8>>,
     z: Option<&'a mut Tensor>,
-    fire: Fire,
+    dynamics: Coded,
 }
 
 /// How a product is cut: kernel family, tile, rows a block (whole pixels where they must be).
@@ -209,7 +200,7 @@ impl Plan {
             .optional(tail.v_th)
             .optional_mut(tail.spikes)
             .optional_mut(tail.z)
-            .value(tail.fire)
+            .value(tail.dynamics)
             .go();
     }
 }
@@ -255,8 +246,8 @@ pub fn fire(
     let mut y = (keep == KeepCurrent::Yes).then(|| Tensor::unspecified(x.device(), shape));
     let mut codes = Array::unspecified(x.device(), [shape[0], shape[1], shape[2], planes(dynamics.steps), shape[4]]);
     let rows = Rows::forward(geometry);
-    let fire = Fire { steps: dynamics.steps as u32, soft: u32::from(dynamics.reset == Reset::Soft), leak: dynamics.leak };
-    let tail = Tail { bias, y: y.as_mut(), affine, v_th: Some(v_th), spikes: Some(&mut codes), fire, ..Tail::default() };
+    let coded = Coded::of(dynamics);
+    let tail = Tail { bias, y: y.as_mut(), affine, v_th: Some(v_th), spikes: Some(&mut codes), dynamics: coded, ..Tail::default() };
     Plan::new(gpu, Form::of(x), &rows, shape[3].max(1)).run(gpu, rows, x, weight, Side::Forward, tail);
     (y, Data::Spikes { codes, steps: dynamics.steps })
 }
