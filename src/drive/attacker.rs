@@ -1,12 +1,13 @@
 //! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
 
+use super::inputs::Inputs;
 use super::seen::Seen;
 use crate::attack::{Attack, Noise, Targets, fgsm_many};
 use crate::autodiff::Lens;
 use crate::base::Result;
 use crate::device::{Recording, Workspace};
 use crate::nn::Model;
-use crate::tensor::{Array, Tensor};
+use crate::tensor::Tensor;
 
 /// Attacks one network through lenses.
 ///
@@ -34,9 +35,7 @@ struct Group {
 /// A recorded attack: what it reads and what it writes.
 struct Recorded {
     recording: Recording,
-    images: Tensor,
-    labels: Array<i32>,
-    start: Option<Tensor>,
+    inputs: Inputs,
     adversarial: Vec<Tensor>,
 }
 
@@ -90,22 +89,17 @@ impl Group {
     fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets) -> Result<Vec<Tensor>> {
         let start = task.attack.start(targets, task.eps, &Noise { member: self.member, ..task.noise })?;
         let batch = targets.images.shape()[0];
-        let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.images.shape()[0] == batch);
+        let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
         let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {
             self.warm = Some(batch);
             return task.perturb(targets, &self.lenses, start.as_ref());
         };
         if !fits {
-            let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), start.as_ref().map(Tensor::copied));
-            let (adversarial, recording) = workspace
-                .record(|| task.perturb(&Targets { images: &images, labels: &labels, ids: targets.ids }, &self.lenses, start.as_ref()))?;
-            self.recorded = Some(Recorded { recording, images, labels, start, adversarial });
+            let inputs = Inputs::of(targets, start.as_ref());
+            let (adversarial, recording) = workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.lenses, inputs.start()))?;
+            self.recorded = Some(Recorded { recording, inputs, adversarial });
         } else if let Some(recorded) = &mut self.recorded {
-            recorded.images.overwrite_with(targets.images);
-            recorded.labels.overwrite_with(targets.labels);
-            if let (Some(to), Some(from)) = (&mut recorded.start, &start) {
-                to.overwrite_with(from);
-            }
+            recorded.inputs.overwrite(targets, start.as_ref());
         }
         let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
         recorded.recording.replay();

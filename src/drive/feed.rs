@@ -94,25 +94,7 @@ mod tests {
     use super::*;
     use crate::data::{Flip, Last, Order};
     use crate::device::{Device, Flavour};
-    use crate::nn::Spec;
-    use crate::ops::lif::Reset;
-    use crate::zoo;
-
-    fn model(device: &Device) -> Model {
-        let spec = Spec {
-            arch: "vgg:3,A/4".into(),
-            classes: 2,
-            input: [3, 6, 5],
-            mean: vec![0.5; 3],
-            std: vec![0.25; 3],
-            bias: false,
-            steps: 0,
-            leak: 1.0,
-            reset: Reset::Hard,
-            dropout: 0.0,
-        };
-        zoo::build(device, spec, 1).unwrap()
-    }
+    use crate::drive::tiny;
 
     #[test]
     fn a_gpu_is_fed_what_the_loader_feeds() {
@@ -125,7 +107,7 @@ mod tests {
         for (augment, last) in [(augment, Last::Keep), (Augment::NONE, Last::Drop)] {
             let plan = Plan { order: Order::Shuffled, last, augment, mean: vec![0.2, 0.4, 0.6], seed: 3, epoch: 2, ..Plan::sequential(4) };
             let all = |device: Device| {
-                let model = model(&device);
+                let model = tiny(&device, [3, 6, 5]);
                 let mut feed = Feed::new(&model, images.clone(), plan.clone()).unwrap();
                 let mut fed = Vec::new();
                 while let Some(batch) = feed.next(&model) {

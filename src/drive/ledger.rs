@@ -104,25 +104,7 @@ fn added(total: Option<usize>, hits: Vec<Array<u32>>) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::device::Device;
-    use crate::nn::Spec;
-    use crate::ops::lif::Reset;
-    use crate::zoo;
-
-    fn model(device: &Device) -> Model {
-        let spec = Spec {
-            arch: "vgg:3,A/4".into(),
-            classes: 2,
-            input: [1, 4, 4],
-            mean: vec![0.5],
-            std: vec![0.25],
-            bias: false,
-            steps: 0,
-            leak: 1.0,
-            reset: Reset::Hard,
-            dropout: 0.0,
-        };
-        zoo::build(device, spec, 1).unwrap()
-    }
+    use crate::drive::tiny;
 
     fn outcome(device: &Device, loss: f32, hits: &[u32]) -> Outcome {
         let clean = Some(Array::from_slice(device, [hits.len()], hits));
@@ -132,7 +114,7 @@ mod tests {
     #[test]
     fn sums_are_over_images_whenever_they_are_read() {
         let device = Device::cpu(Some(1)).unwrap();
-        let (model, mut ledger) = (model(&device), Ledger::default());
+        let (model, mut ledger) = (tiny(&device, [1, 4, 4]), Ledger::default());
         for step in 0..40 {
             assert_eq!(ledger.is_due(), step == STEPS || step == 2 * STEPS);
             if ledger.is_due() {
@@ -150,7 +132,7 @@ mod tests {
     #[test]
     fn a_loss_that_is_not_finite_names_its_own_step() {
         let device = Device::cpu(Some(1)).unwrap();
-        let (model, mut ledger) = (model(&device), Ledger::default());
+        let (model, mut ledger) = (tiny(&device, [1, 4, 4]), Ledger::default());
         (0..16).for_each(|_| ledger.enter(1, outcome(&device, 1.0, &[1])));
         ledger.read(&model).unwrap();
         for loss in [1.0, f32::INFINITY, f32::NAN] {
@@ -162,7 +144,7 @@ mod tests {
     #[test]
     fn a_broken_parameter_is_named_with_the_last_step_behind_it() {
         let device = Device::cpu(Some(1)).unwrap();
-        let (mut model, mut ledger) = (model(&device), Ledger::default());
+        let (mut model, mut ledger) = (tiny(&device, [1, 4, 4]), Ledger::default());
         (0..3).for_each(|_| ledger.enter(1, outcome(&device, 1.0, &[1])));
         let mut params = model.params_mut();
         let (name, shape) = (params[1].name.clone(), params[1].value().shape());

@@ -5,6 +5,7 @@ mod convert;
 mod evaluate;
 mod feed;
 mod folder;
+mod inputs;
 mod keys;
 mod ledger;
 mod pipeline;
@@ -25,3 +26,21 @@ pub use seen::{Seen, credit};
 pub use step::{Outcome, Place, start, step};
 pub use train::{Job, train, upload};
 pub use watch::{Silent, Watch};
+
+/// A ReLU network of a few weights, for the unit tests of this room.
+#[cfg(test)]
+fn tiny(device: &crate::device::Device, input: [usize; 3]) -> crate::nn::Model {
+    let spec = crate::nn::Spec {
+        arch: "vgg:3,A/4".into(),
+        classes: 2,
+        input,
+        mean: vec![0.5; input[0]],
+        std: vec![0.25; input[0]],
+        bias: false,
+        steps: 0,
+        leak: 1.0,
+        reset: crate::ops::lif::Reset::Hard,
+        dropout: 0.0,
+    };
+    crate::zoo::build(device, spec, 1).expect("a small network")
+}

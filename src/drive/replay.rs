@@ -1,5 +1,6 @@
 //! Whole training steps: launched call by call, or, where the device can, recorded once and replayed.
 
+use super::inputs::Inputs;
 use super::recipe::Stage;
 use super::step::{Outcome, Place, start, step};
 use crate::attack::Targets;
@@ -25,9 +26,7 @@ pub struct Stepper {
 /// A recorded step: what it reads, what it writes, and what it says differently each time.
 struct Recorded {
     recording: Recording,
-    images: Tensor,
-    labels: Array<i32>,
-    start: Option<Tensor>,
+    inputs: Inputs,
     outcome: Outcome,
     dials: Dials,
     /// Where everything was that the step changes in place.
@@ -37,7 +36,6 @@ struct Recorded {
 }
 
 /// What differs from step to step.
-#[derive(Clone, PartialEq)]
 struct Dials {
     /// Of each forward, the draws of each dropout layer.
     dropout: Vec<Philox>,
@@ -58,7 +56,7 @@ impl Stepper {
         let noise = start(model, stage, targets, place)?;
         let batch = targets.images.shape()[0];
         // A smaller batch than the recorded one is the short last one of an epoch: by call, so that the recording stays.
-        let larger = self.recorded.as_ref().is_none_or(|recorded| recorded.images.shape()[0] < batch);
+        let larger = self.recorded.as_ref().is_none_or(|recorded| recorded.inputs.batch() < batch);
         let workspace = model.device().workspace().filter(|_| self.fits(batch) || (larger && self.warm == Some(batch)));
         let Some(workspace) = workspace else {
             self.warm = Some(batch);
@@ -69,7 +67,8 @@ impl Stepper {
         if !self.fits(batch) || self.recorded.as_ref().is_some_and(|recorded| recorded.homes != homes(model, optimizer)) {
             self.recorded = Some(Recorded::new(&workspace, model, optimizer, stage, targets, noise.as_ref(), place, rate)?);
         } else if let Some(recorded) = &mut self.recorded {
-            recorded.prepare(targets, noise.as_ref(), Dials::of(model, optimizer, place, rate));
+            recorded.inputs.overwrite(targets, noise.as_ref());
+            recorded.turn(Dials::of(model, optimizer, place, rate));
             model.count_batches(recorded.batches);
         }
         let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
@@ -86,7 +85,7 @@ impl Stepper {
     }
 
     fn fits(&self, batch: usize) -> bool {
-        self.recorded.as_ref().is_some_and(|recorded| recorded.images.shape()[0] == batch)
+        self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch)
     }
 }
 
@@ -103,12 +102,11 @@ impl Recorded {
         place: Place,
         rate: f32,
     ) -> Result<Recorded> {
-        let (images, labels, start) = (targets.images.copied(), targets.labels.copied(), noise.map(Tensor::copied));
+        let inputs = Inputs::of(targets, noise);
         let before = model.batches();
         settle(model, optimizer);
         let noted = workspace.record(|| {
-            let targets = Targets { images: &images, labels: &labels, ids: targets.ids };
-            let (outcome, gradients) = step(model, stage, &targets, start.as_ref(), place)?;
+            let (outcome, gradients) = step(model, stage, &inputs.targets(targets.ids), inputs.start(), place)?;
             optimizer.step(model, &gradients, rate)?;
             Ok(outcome)
         });
@@ -116,16 +114,11 @@ impl Recorded {
         model.params_mut().into_iter().for_each(|param| param.weight.changed());
         let (outcome, recording) = noted?;
         let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer));
-        Ok(Recorded { recording, images, labels, start, outcome, dials, homes, batches: model.batches() - before })
+        Ok(Recorded { recording, inputs, outcome, dials, homes, batches: model.batches() - before })
     }
 
-    /// Lay the next step's inputs where the recording reads them.
-    fn prepare(&mut self, targets: &Targets, noise: Option<&Tensor>, dials: Dials) {
-        self.images.overwrite_with(targets.images);
-        self.labels.overwrite_with(targets.labels);
-        if let (Some(start), Some(noise)) = (&mut self.start, noise) {
-            start.overwrite_with(noise);
-        }
+    /// Tell the recording what differs.
+    fn turn(&mut self, dials: Dials) {
         for (&from, &to) in self.dials.dropout.iter().zip(&dials.dropout) {
             self.recording.turn(from, to);
         }

@@ -39,8 +39,8 @@ impl Gpu {
 impl Workspace {
     /// Note what `work` launches (nothing runs yet) and return its result: handles to what a replay will write.
     ///
-    /// While it runs, no other thread may use this GPU. `work` must neither upload nor download, and what it launches should have run once before (its kernels are then
-    /// loaded, and its memory waits in the pool). Errors: those of `work`, or it cannot be recorded.
+    /// While it runs, no other thread may use this GPU. `work` must neither upload nor download, and what it launches should
+    /// have run once before (its kernels are then loaded, and its memory waits in the pool). Errors: those of `work`, or it cannot be recorded.
     pub fn record<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<(R, Recording)> {
         let launcher = self.gpu.launcher();
         launcher.begin_recording()?;
