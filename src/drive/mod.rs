@@ -3,16 +3,11 @@
 mod attacker;
 mod convert;
 mod evaluate;
-mod feed;
 mod folder;
 mod inputs;
-mod keys;
-mod ledger;
 mod pipeline;
 mod recipe;
-mod replay;
 mod seen;
-mod step;
 mod train;
 pub mod watch;
 
@@ -21,10 +16,8 @@ pub use evaluate::{Answer, PassOn, Question, evaluate, infer, sound};
 pub use folder::{Begin, RunFolder, Track, replaced_by_finetuning};
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, Recipe, Stage, Trial};
-pub use replay::Stepper;
 pub use seen::{Seen, credit};
-pub use step::{Outcome, Place, start, step};
-pub use train::{Job, train, upload};
+pub use train::{Job, Outcome, Place, Stepper, start, step, train, upload};
 pub use watch::{Silent, Watch};
 
 /// A ReLU network of a few weights, for the unit tests of this room.

@@ -1,11 +1,15 @@
 //! The training loop of either stage.
 
-use super::feed::{Fed, Feed};
+mod feed;
+mod ledger;
+mod replay;
+mod step;
+
+pub use replay::Stepper;
+pub use step::{Outcome, Place, start, step};
+
 use super::folder::{RunFolder, Track, broken};
-use super::ledger::Ledger;
 use super::recipe::Stage;
-use super::replay::Stepper;
-use super::step::Place;
 use super::watch::{self, Watch};
 use crate::attack::Targets;
 use crate::base::{Error, Kind, Result, fail};
@@ -15,6 +19,8 @@ use crate::nn::Model;
 use crate::optim::Sgd;
 use crate::record::{Epoch, Event, Phase};
 use crate::tensor::{Array, Tensor};
+use feed::{Fed, Feed};
+use ledger::Ledger;
 use std::time::Instant;
 
 /// A stage to train.

@@ -1,11 +1,11 @@
 //! One training step: forwards, the inner attack, the loss and its gradients (METHOD §3, §5).
 
-use super::recipe::{Defense, Stage};
-use super::seen::Seen;
 use crate::attack::{Noise, Objective, Targets, Victim, Walk, pgd, rfgsm};
 use crate::autodiff::{Credit, Fire, Gradients, Lens, Pass, Surrogate, Trace, Want};
 use crate::base::rng::{Philox, Purpose};
 use crate::base::{Result, fail};
+use crate::drive::recipe::{Defense, Stage};
+use crate::drive::seen::Seen;
 use crate::loss;
 use crate::nn::Model;
 use crate::ops::{loss::hits, pixel};

@@ -1,12 +1,12 @@
 //! Whole training steps: launched call by call, or, where the device can, recorded once and replayed.
 
-use super::inputs::Inputs;
-use super::recipe::Stage;
 use super::step::{Outcome, Place, start, step};
 use crate::attack::Targets;
 use crate::base::Result;
 use crate::base::rng::Philox;
 use crate::device::{Address, OnGpu, OnGpuMut, Recording, Workspace};
+use crate::drive::inputs::Inputs;
+use crate::drive::recipe::Stage;
 use crate::nn::{Layer, Model};
 use crate::optim::{Rates, Sgd};
 use crate::tensor::{Array, Tensor};

@@ -1,7 +1,7 @@
 //! The batches of an epoch on the device. A GPU is sent bytes and augments them itself; the CPU gets numbers that the
 //! loader's thread has made. The pixels are the same to the bit.
 
-use super::train::upload;
+use super::upload;
 use crate::base::Result;
 use crate::data::{Augment, Images, Loader, Plan};
 use crate::nn::Model;

@@ -1,0 +1,132 @@
+//! Recipes: a TOML table of what to do, checked whole before anything runs.
+
+mod eval;
+mod keys;
+mod stage;
+
+pub use eval::{Eval, Members, Trial};
+pub use stage::{Defense, Stage};
+
+use crate::base::{Result, suggest, usage};
+use crate::data::Augment;
+use crate::ops::lif::Reset;
+use keys::Table;
+use stage::StageKind;
+
+/// A whole run: one network, trained, converted, finetuned and evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// Architecture name or plan.
+    pub arch: String,
+    /// Data set.
+    pub dataset: String,
+    /// Dropout probability.
+    pub dropout: f32,
+    /// Leak of the spiking neurons.
+    pub leak: f32,
+    /// Reset of the spiking neurons.
+    pub reset: Reset,
+    /// Seed of everything.
+    pub seed: u64,
+    /// Whether the ANN's products have biases (the SNN's do where the architecture has them).
+    pub bias: bool,
+    /// The ANN stage.
+    pub ann: Stage,
+    /// The conversion.
+    pub convert: Convert,
+    /// The SNN stage.
+    pub snn: Stage,
+    /// The evaluation.
+    pub eval: Eval,
+    /// The same run with other settings, for comparison.
+    pub natural: Option<Box<Recipe>>,
+}
+
+/// The conversion.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Convert {
+    /// Percentile of the input currents.
+    pub percentile: f64,
+    /// Factor on the thresholds.
+    pub scale: f64,
+    /// T of the calibration runs.
+    pub calibration_steps: usize,
+    /// Images a calibration batch.
+    pub batch: usize,
+    /// Calibration batches.
+    pub batches: usize,
+}
+impl Recipe {
+    /// The recipe in `text`, with `set`tings (`stage.key=value`) on top. Errors (usage): TOML that cannot be read,
+    /// unknown keys (the nearest is suggested), values out of range.
+    pub fn parse(name: &str, text: &str, set: &[String]) -> Result<Recipe> {
+        let mut table = Table::parse(name, text)?;
+        for setting in set {
+            table.set(setting)?;
+        }
+        let recipe = Self::read(name, &table)?;
+        // The comparison is the recipe itself with the table [natural] on top.
+        let natural = match table.overlaid("natural")? {
+            Some(natural) => Some(Box::new(Self::read(name, &natural)?)),
+            None => None,
+        };
+        Ok(Recipe { natural, ..recipe })
+    }
+
+    fn read(name: &str, root: &Table) -> Result<Recipe> {
+        if let Some(key) = stage::KEYS.into_iter().find(|&key| key != "augment" && root.has(key)) {
+            return Err(usage!("{name}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
+        }
+        root.allow(&[
+            "arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "about", "ann", "convert", "snn", "eval", "natural",
+        ])?;
+        let augment = root.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+        let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
+        convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
+        let reset = root.text("reset", "hard")?;
+        let recipe = Recipe {
+            name: name.to_string(),
+            arch: root.required("arch")?,
+            dataset: root.required("dataset")?,
+            dropout: root.number("dropout", 0.2, 0.0..=0.99)? as f32,
+            leak: root.number("leak", 1.0, 1e-6..=1.0)? as f32,
+            reset: match reset.as_str() {
+                "hard" => Reset::Hard,
+                "soft" => Reset::Soft,
+                _ => return Err(usage!("{name}: reset = \"{reset}\" is unknown{}", suggest(&reset, ["hard", "soft"]))),
+            },
+            seed: root.count("seed", 0, 0..=u64::MAX >> 1)? as u64,
+            bias: root.flag("bias", false)?,
+            convert: Convert {
+                percentile: convert.number("percentile", 99.7, 0.0..=100.0)?,
+                scale: convert.number("scale", 0.3, 1e-6..=1e6)?,
+                calibration_steps: convert.count("calibration_steps", 100, 1..=100_000)?,
+                batch: convert.count("batch", 64, 1..=1 << 20)?,
+                batches: convert.count("batches", 11, 1..=1 << 20)?,
+            },
+            eval: eval::read(&eval)?,
+            ann: stage::read(&ann, augment, StageKind::Ann)?,
+            snn: stage::read(&snn, augment.map(|augment| Augment { cutout: 0, ..augment }), StageKind::Snn)?,
+            natural: None,
+        };
+        Ok(recipe)
+    }
+
+    /// Lift the limits on the images of every trial (`--full`).
+    pub fn lift_limits(&mut self) {
+        self.eval.ann.iter_mut().chain(&mut self.eval.snn).for_each(|trial| trial.images = None);
+        if let Some(natural) = &mut self.natural {
+            natural.lift_limits();
+        }
+    }
+
+    /// The same recipe under another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        if let Some(natural) = &mut self.natural {
+            natural.reseed(seed);
+        }
+    }
+}
