@@ -1,5 +1,6 @@
 // The learnable pair of a residual block: y = c[0]*a + c[1]*b; a or b may be held (one frame for all).
-// Floors in bytes a number: forward reads 8 (4 + 4/T where one is held), writes 4; backward reads dy, a and b, writes da and db.
+// Floors in bytes a number: forward reads 8 (4 + 4/T where one is held), writes 4; backward reads dy, a and b, writes da and db;
+// the members' gradients alone read dy.
 #include "channels.cuh"
 
 constexpr int THREADS = 256;
@@ -27,7 +28,8 @@ KERNEL(convex_forward, 256, 4, Tiling t, const float* __restrict__ a, const floa
     else forward<1>(t, a, b, c, y, frames, a_frames, b_frames);
 }
 
-// One member x of the pair at one pixel: dx = factor*dy, summed over steps where x is held, and what dy*x adds to its sum.
+// One member x of the pair at one pixel: dx = factor*dy, summed over steps where x is held, and what dy*x adds to its sum
+// where the pair's gradient is wanted (PAIR).
 template <int V> struct Member {
     const float* x;
     float* dx;
@@ -37,18 +39,20 @@ template <int V> struct Member {
     double product;
 };
 
-template <int V> DEVI void begin(Member<V>& m, const float* x, float* dx) {
-    m.x = x;
-    m.dx = dx;
+template <int V, bool PAIR> DEVI void begin(Member<V>& m, const float* x, float* dx, uint64_t at) {
+    m.dx = dx + at;
     m.sum = splat<V>(0.0f);
-    if (m.held) m.value = load<V>(x);
+    if (!PAIR) return;
+    m.x = x + at;
+    if (m.held) m.value = load<V>(m.x);
 }
 
-template <int V> DEVI void step(Member<V>& m, const Pack<V>& dy, uint64_t at) {
-    Pack<V> x = m.held ? m.value : load<V>(m.x + at), dx;
+template <int V, bool PAIR> DEVI void step(Member<V>& m, const Pack<V>& dy, uint64_t at) {
+    Pack<V> x, dx;
+    if (PAIR) x = m.held ? m.value : load<V>(m.x + at);
 #pragma unroll
     for (int j = 0; j < V; j++) {
-        m.product += (double)(dy.at[j] * x.at[j]);
+        if (PAIR) m.product += (double)(dy.at[j] * x.at[j]);
         dx.at[j] = m.factor * dy.at[j];
         m.sum.at[j] += dx.at[j];
     }
@@ -59,7 +63,7 @@ template <int V> DEVI void end(const Member<V>& m) {
     if (m.held) store<V>(m.dx, m.sum);
 }
 
-template <int V>
+template <int V, bool PAIR>
 DEVI void backward(const Tiling& t, const float* dy, const float* a, const float* b, const float* c, float* da, float* db, uint32_t frames,
                    uint32_t a_frames, uint32_t b_frames, double& first, double& second) {
     Seat s = seat<V>(t);
@@ -68,15 +72,14 @@ DEVI void backward(const Tiling& t, const float* dy, const float* a, const float
     m.held = a_frames != frames, n.held = b_frames != frames;
     for (uint32_t pixel = s.first; pixel < t.items; pixel += s.stride) {
         const uint64_t row = (uint64_t)pixel * t.channels;
-        const uint64_t of_a = row * a_frames + s.channel, of_b = row * b_frames + s.channel;
         const float* gradient = dy + row * frames + s.channel;
-        begin(m, a + of_a, da + of_a);
-        begin(n, b + of_b, db + of_b);
+        begin<V, PAIR>(m, a, da, row * a_frames + s.channel);
+        begin<V, PAIR>(n, b, db, row * b_frames + s.channel);
         for (uint32_t f = 0; f < frames; f++) {
             const uint64_t at = (uint64_t)f * t.channels;
             Pack<V> g = load<V>(gradient + at);
-            step(m, g, at);
-            step(n, g, at);
+            step<V, PAIR>(m, g, at);
+            step<V, PAIR>(n, g, at);
         }
         end(m);
         end(n);
@@ -89,14 +92,22 @@ DEVI void backward(const Tiling& t, const float* dy, const float* a, const float
 KERNEL(convex_backward, 256, 3, Tiling t, const float* dy, const float* a, const float* b, const float* c, float* da, float* db,
        double* partial, uint32_t frames, uint32_t a_frames, uint32_t b_frames) {
     double first, second;
-    if (lanes_of(t.channels) == 4) backward<4>(t, dy, a, b, c, da, db, frames, a_frames, b_frames, first, second);
-    else backward<1>(t, dy, a, b, c, da, db, frames, a_frames, b_frames, first, second);
+    if (lanes_of(t.channels) == 4) backward<4, true>(t, dy, a, b, c, da, db, frames, a_frames, b_frames, first, second);
+    else backward<1, true>(t, dy, a, b, c, da, db, frames, a_frames, b_frames, first, second);
     first = block_sum<THREADS>(first);
     second = block_sum<THREADS>(second);
     if (threadIdx.x != 0) return;
     double* to = partial + 2 * (blockIdx.y * gridDim.x + blockIdx.x);
     to[0] = first;
     to[1] = second;
+}
+
+// Items are pixels. da and db without a, b and the pair's gradient.
+KERNEL(convex_backward_members, 256, 4, Tiling t, const float* dy, const float* c, float* da, float* db, uint32_t frames,
+       uint32_t a_frames, uint32_t b_frames) {
+    double first, second;
+    if (lanes_of(t.channels) == 4) backward<4, false>(t, dy, nullptr, nullptr, c, da, db, frames, a_frames, b_frames, first, second);
+    else backward<1, false>(t, dy, nullptr, nullptr, c, da, db, frames, a_frames, b_frames, first, second);
 }
 
 // One block: dc from the parts of `blocks` blocks.

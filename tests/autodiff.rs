@@ -8,7 +8,7 @@ mod autodiff {
 }
 
 use caltrop::autodiff::{Credit, Frames, Gradients, Keep, Pass, Signal, Statistics, Surrogate, SurrogateKind, Trace, Want};
-use caltrop::checkpoint::{self, Require, TensorFile};
+use caltrop::checkpoint;
 use caltrop::device::Device;
 use caltrop::nn::{Layer, Model, Product, Spec};
 use caltrop::ops::lif::Reset;
@@ -20,6 +20,7 @@ use support::devices::{self, same_bits, tensor, wide};
 use support::naive;
 use support::named::uniform64;
 use support::network::{self, Biases, Judged, Setup, StateDict};
+use support::program;
 
 /// float32 against float64 through a small network, relative to the whole tensor: sums over some hundred rows, steps
 /// and channels, and slopes of sharp surrogates.
@@ -29,22 +30,35 @@ const MEAN: [f32; 2] = [0.4, 0.55];
 const STD: [f32; 2] = [0.25, 0.2];
 const CLASSES: usize = 4;
 
-/// A plan, as the program and as the judge have it: features (0 is a pool) and hidden widths.
+/// A network of the judge, and the architecture that the program builds of it.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     arch: &'static str,
     side: usize,
-    features: &'static [usize],
-    hidden: &'static [usize],
+    body: Body,
 }
 
-const SMALL: Plan = Plan { arch: "vgg:5,A,7/9", side: 9, features: &[5, 0, 7], hidden: &[9] };
+#[derive(Debug, Clone, Copy)]
+enum Body {
+    /// A plan of the zoo: features (0 is a pool) and hidden widths.
+    Vgg(&'static [usize], &'static [usize]),
+    /// Convolution, norm, neuron, then blocks (c_in, c_out, stride), mean over the image, linear.
+    Residual(&'static [[usize; 3]]),
+    /// Convolution, then wide blocks, norm, neuron, mean over the image, linear.
+    Wide(&'static [[usize; 3]]),
+}
+
+const SMALL: Plan = Plan { arch: "vgg:5,A,7/9", side: 9, body: Body::Vgg(&[5, 0, 7], &[9]) };
 /// Odd images, two pools in a row, no hidden layer.
-const POOLS: Plan = Plan { arch: "vgg:3,A,A,17", side: 9, features: &[3, 0, 0, 17], hidden: &[] };
+const POOLS: Plan = Plan { arch: "vgg:3,A,A,17", side: 9, body: Body::Vgg(&[3, 0, 0, 17], &[]) };
 /// A pool before anything else and one at the end, two hidden layers.
-const ENDS: Plan = Plan { arch: "vgg:A,6,4,A/7,5", side: 10, features: &[0, 6, 4, 0], hidden: &[7, 5] };
+const ENDS: Plan = Plan { arch: "vgg:A,6,4,A/7,5", side: 10, body: Body::Vgg(&[0, 6, 4, 0], &[7, 5]) };
 /// A network of one linear layer, behind a pool.
-const LINEAR: Plan = Plan { arch: "vgg:A", side: 5, features: &[0], hidden: &[] };
+const LINEAR: Plan = Plan { arch: "vgg:A", side: 5, body: Body::Vgg(&[0], &[]) };
+/// A shortcut of spikes, one that changes width and size, another of spikes.
+const RESIDUAL: Plan = Plan { arch: "residual", side: 7, body: Body::Residual(&[[4, 4, 1], [4, 7, 2], [7, 7, 1]]) };
+/// The first block's shortcut is held while its branch spikes; then one from behind the stem, and one of a sum.
+const WIDE: Plan = Plan { arch: "wide", side: 7, body: Body::Wide(&[[4, 4, 1], [4, 6, 2], [6, 6, 1]]) };
 
 /// One network and the way it is run.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +76,7 @@ const fn case(plan: Plan, images: usize, steps: usize, biases: Biases, reset: Re
     Case { plan, images, steps, biases, reset, leak, seed }
 }
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 22] = [
     case(SMALL, 3, 0, Biases::Absent, Reset::Hard, 1.0, 1),
     case(SMALL, 2, 0, Biases::Present, Reset::Hard, 1.0, 2),
     case(SMALL, 3, 1, Biases::Present, Reset::Hard, 1.0, 1),
@@ -77,6 +91,14 @@ const CASES: [Case; 14] = [
     case(ENDS, 3, 3, Biases::Present, Reset::Hard, 0.9, 1),
     case(LINEAR, 3, 0, Biases::Present, Reset::Hard, 1.0, 1),
     case(LINEAR, 2, 4, Biases::Absent, Reset::Hard, 1.0, 1),
+    case(RESIDUAL, 3, 0, Biases::Linear, Reset::Hard, 1.0, 1),
+    case(RESIDUAL, 2, 1, Biases::Absent, Reset::Hard, 1.0, 1),
+    case(RESIDUAL, 2, 4, Biases::Linear, Reset::Soft, 0.9, 1),
+    case(RESIDUAL, 3, 9, Biases::Absent, Reset::Hard, 1.0, 1),
+    case(WIDE, 3, 0, Biases::Absent, Reset::Hard, 1.0, 1),
+    case(WIDE, 2, 1, Biases::Linear, Reset::Soft, 1.0, 1),
+    case(WIDE, 3, 4, Biases::Linear, Reset::Hard, 0.9, 1),
+    case(WIDE, 2, 8, Biases::Linear, Reset::Hard, 1.0, 1),
 ];
 
 /// Every kind of surrogate at two widths, and the rate.
@@ -105,8 +127,11 @@ impl Case {
     }
 
     fn layers(&self) -> Vec<network::Layer> {
-        let hidden = [self.plan.hidden, &[CLASSES]].concat();
-        network::vgg(2, self.plan.side, self.plan.features, &hidden)
+        match self.plan.body {
+            Body::Vgg(features, hidden) => network::vgg(2, self.plan.side, features, &[hidden, &[CLASSES]].concat()),
+            Body::Residual(blocks) => network::residual(2, blocks, CLASSES),
+            Body::Wide(blocks) => network::wide(2, blocks, CLASSES),
+        }
     }
 
     /// The parity data's weights, the thresholds a third of theirs: every layer of these small networks fires.
@@ -136,24 +161,17 @@ impl Case {
             input: [2, side, side],
             mean: MEAN.to_vec(),
             std: STD.to_vec(),
-            bias: self.biases == Biases::Present,
+            bias: self.biases != Biases::Absent,
             steps: self.steps,
             leak: self.leak,
             reset: self.reset,
             dropout: 0.0,
         };
+        if let Body::Residual(_) | Body::Wide(_) = self.plan.body {
+            return program::model(device, spec, &self.layers(), &self.dict());
+        }
         let mut model = zoo::build(device, spec, 0).unwrap();
-        let dict = self.dict();
-        let view = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name.clone(), shape.clone(), bytes)
-        };
-        let tensors: Vec<_> = dict.iter().map(view).collect();
-        let views = tensors.iter().map(|(name, shape, bytes)| {
-            (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
-        });
-        let file = TensorFile::parse(safetensors::serialize(views, None).unwrap()).unwrap();
-        checkpoint::fill(&mut model, &file, Require::Everything).unwrap();
+        program::fill(&mut model, &self.dict());
         model
     }
 

@@ -240,7 +240,6 @@ fn scaling_keeps_thresholds_from_vanishing_and_resets_running_statistics() {
             _ => {}
         }
     }
-    let batches = snn.layers().iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None });
-    assert!(batches.map(|norm| norm.batches).all(|count| count == 0));
+    assert!(snn.norms().map(|norm| norm.batches).all(|count| count == 0));
     assert!(scale(&mut snn, &[1.0], 0.3).is_err(), "too few thresholds");
 }

@@ -30,9 +30,6 @@ use support::parity::{Parity, floors, folder};
 const CLASSES: usize = 10;
 const LOSS_AND_NEURON: f64 = 2e-5;
 
-/// What the parity data holds of architectures that the zoo may not know yet.
-const LATER: [&str; 2] = ["resnet20", "wrn16_4"];
-
 fn cpu() -> Device {
     Device::cpu(None).expect("a CPU")
 }
@@ -93,18 +90,6 @@ fn network(device: &Device, arch: &str, steps: usize, bias: bool, seed: u64) -> 
     drop(dict);
     checkpoint::fill(&mut model, &TensorFile::parse(bytes)?, Require::Everything)?;
     Ok(model)
-}
-
-/// As [`network`], or None (printed) where the zoo does not know `arch` yet.
-fn network_if_known(device: &Device, case: &str, arch: &str, steps: usize, bias: bool, seed: u64) -> Option<Model> {
-    match network(device, arch, steps, bias, seed) {
-        Ok(model) => Some(model),
-        Err(error) if LATER.contains(&arch) && error.to_string().contains("no such architecture") => {
-            println!("{case:<32} skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{case}: {error}"),
-    }
 }
 
 #[test]
@@ -256,7 +241,7 @@ fn layout(model: &Model) -> Vec<(String, Vec<usize>)> {
 #[test]
 fn the_networks() {
     let held = networks(&cpu(), |_| true);
-    assert!(["vgg5", "vgg11"].iter().all(|arch| held.contains(*arch)), "only {held:?} were held");
+    assert!(["vgg5", "vgg11", "resnet20", "wrn16_4"].iter().all(|arch| held.contains(*arch)), "only {held:?} were held");
 }
 
 /// The emulator would take minutes for a large one.
@@ -283,7 +268,7 @@ fn networks(device: &Device, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> 
         let (steps, mode) = rest.split_once('.').expect("T");
         let steps: usize = steps.parse().expect("T");
         let bias = steps > 0 || !arch.starts_with("vgg");
-        let Some(mut model) = network_if_known(device, case, arch, steps, bias, seed) else { continue };
+        let mut model = network(device, arch, steps, bias, seed).unwrap_or_else(|error| panic!("{case}: {error}"));
         let credit = if mode == "bptr" { Credit::Rate } else { Credit::Bptt(Surrogate::default()) };
         for (mode, statistics) in [("eval", Statistics::Running), ("train", Statistics::Batch)] {
             let floor = |quantity: &str| match quantity {
@@ -422,7 +407,7 @@ fn training(device: &Device, wanted: impl Fn(&str) -> bool) -> usize {
             continue;
         }
         let steps: usize = steps.parse().expect("T");
-        let Some(mut model) = network_if_known(device, case, arch, steps, true, parity.seed) else { continue };
+        let mut model = network(device, arch, steps, true, parity.seed).unwrap_or_else(|error| panic!("{case}: {error}"));
         let mut margins = Margins::new(format!("{case} training"));
         let bound = if steps == 0 { 1e-4 } else { 5e-3 };
         let want = parity.data(&format!("{case}.losses"));

@@ -3,6 +3,8 @@
 Written from the paper's equations. As in the published code, time is merged into the batch ([T*N, C, H, W]), the image is
 presented T times, and every product is dense. Weights are random: dense work does not depend on them.
 """
+import re
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -75,18 +77,34 @@ class Neuron(nn.Module):
         return torch.stack(spikes).flatten(0, 1)
 
 
-class Vgg(nn.Module):
-    """[conv, norm, neuron]* with average pools, then [linear, neuron, dropout]*, linear. Biases at T > 0."""
+class Net(nn.Module):
+    """Pixels to logits: normalisation, the layers that a subclass makes, the mean over the steps."""
 
-    def __init__(self, arch, steps, size, classes):
+    def __init__(self, steps, channels):
         super().__init__()
         self.steps, self.credit = steps, "bptt"
-        plan, pooled = PLANS.get(arch) or (arch.removeprefix("vgg:"), False)
-        features, _, hidden = plan.partition("/")
-        channels, height, width = size
         mean, std = CIFAR if channels == 3 else ((0.286,) * channels, (0.353,) * channels)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, x):
+        """Logits: the mean over the steps."""
+        x = (x - self.mean) / self.std
+        if self.steps == 0:
+            return self.layers(x)
+        x = x.unsqueeze(0).expand(self.steps, *x.shape).flatten(0, 1)
+        y = self.layers(x)
+        return y.view(self.steps, -1, y.shape[-1]).mean(0)
+
+
+class Vgg(Net):
+    """[conv, norm, neuron]* with average pools, then [linear, neuron, dropout]*, linear. Biases at T > 0."""
+
+    def __init__(self, arch, steps, size, classes):
+        channels, height, width = size
+        super().__init__(steps, channels)
+        plan, pooled = PLANS.get(arch) or (arch.removeprefix("vgg:"), False)
+        features, _, hidden = plan.partition("/")
         layers = []
         for part in features.split(","):
             if part == "A":
@@ -105,21 +123,72 @@ class Vgg(nn.Module):
             inputs = int(part)
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, classes, bias=steps > 0))
 
+
+def conv(inputs, outputs, stride=1, kernel=3):
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+
+class Block(nn.Module):
+    """neuron(c0 shortcut(x) + c1 norm(conv neuron(norm(conv x))))."""
+
+    def __init__(self, net, inputs, outputs, stride):
+        super().__init__()
+        self.branch = nn.Sequential(
+            conv(inputs, outputs, stride), nn.BatchNorm2d(outputs), Neuron(net), conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Sequential(conv(inputs, outputs, stride, 1), nn.BatchNorm2d(outputs))
+        self.comb, self.act = nn.Parameter(torch.full((2,), 0.5)), Neuron(net)
+
     def forward(self, x):
-        """Logits: the mean over the steps."""
-        x = (x - self.mean) / self.std
-        if self.steps == 0:
-            return self.layers(x)
-        x = x.unsqueeze(0).expand(self.steps, *x.shape).flatten(0, 1)
-        y = self.layers(x)
-        return y.view(self.steps, -1, y.shape[-1]).mean(0)
+        return self.act(self.comb[0] * self.shortcut(x) + self.comb[1] * self.branch(x))
+
+
+class WideBlock(nn.Module):
+    """h = neuron(norm x); c0 (x, or a 1x1 convolution of h where the width changes) + c1 conv(neuron(norm(conv h)))."""
+
+    def __init__(self, net, inputs, outputs, stride):
+        super().__init__()
+        self.stem = nn.Sequential(nn.BatchNorm2d(inputs), Neuron(net))
+        self.branch = nn.Sequential(conv(inputs, outputs, stride), nn.BatchNorm2d(outputs), Neuron(net), conv(outputs, outputs))
+        self.shortcut = None if inputs == outputs else conv(inputs, outputs, stride, 1)
+        self.comb = nn.Parameter(torch.full((2,), 0.5))
+
+    def forward(self, x):
+        h = self.stem(x)
+        across = x if self.shortcut is None else self.shortcut(h)
+        return self.comb[0] * across + self.comb[1] * self.branch(h)
+
+
+class Residual(Net):
+    """resnetD, D = 6n + 2, or wrnD_K, D = 6n + 4: a convolution, three groups of n blocks, mean over the image, linear."""
+
+    def __init__(self, arch, steps, size, classes):
+        super().__init__(steps, size[0])
+        wide = arch.startswith("wrn")
+        depth, _, widen = arch.removeprefix("wrn").removeprefix("resnet").partition("_")
+        blocks, widths = (int(depth) - (4 if wide else 2)) // 6, [16 * int(widen or 1) * 2**group for group in range(3)]
+        layers, inputs = [conv(size[0], 16)], 16
+        if not wide:
+            layers += [nn.BatchNorm2d(16), Neuron(self)]
+        for group, outputs in enumerate(widths):
+            for block in range(blocks):
+                stride = 2 if group > 0 and block == 0 else 1
+                layers.append((WideBlock if wide else Block)(self, inputs, outputs, stride))
+                inputs = outputs
+        if wide:
+            layers += [nn.BatchNorm2d(inputs), Neuron(self)]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes, bias=steps > 0)]
+        self.layers = nn.Sequential(*layers)
 
 
 def build(arch, steps, size, classes=10):
-    if arch not in PLANS and not arch.startswith("vgg:"):
-        raise SystemExit(f"arch {arch}: unknown here; one of {', '.join(PLANS)}, or a plan such as vgg:16,A,32/256")
     torch.manual_seed(0)
-    return Vgg(arch, steps, size, classes)
+    if re.fullmatch(r"resnet\d+|wrn\d+_\d+", arch):
+        return Residual(arch, steps, size, classes)
+    if arch in PLANS or arch.startswith("vgg:"):
+        return Vgg(arch, steps, size, classes)
+    raise SystemExit(f"arch {arch}: unknown here; one of {', '.join(PLANS)}, resnetD, wrnD_K, or a plan such as vgg:16,A,32/256")
 
 
 def kl(adv, clean):

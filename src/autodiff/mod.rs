@@ -162,6 +162,30 @@ pub enum Saved {
         /// The spikes (None for ReLU).
         spikes: Option<Data>,
     },
+    /// A norm with no neuron behind it.
+    Norm {
+        /// Its input (None where no gradient will ask for it).
+        y: Option<Tensor>,
+        /// The input's shape.
+        shape: Shape,
+        /// The normalisation that was applied.
+        affine: Affine,
+        /// The moments behind it.
+        moments: Moments,
+        /// Frames of the input.
+        frames: Frames,
+    },
+    /// A residual block: what the layers inside keep, and the two members of its sum.
+    Block {
+        /// Of the layers before the fork.
+        stem: Vec<Saved>,
+        /// Of the branch.
+        branch: Vec<Saved>,
+        /// Of the shortcut.
+        shortcut: Vec<Saved>,
+        /// What shortcut and branch gave.
+        members: [Member; 2],
+    },
     /// A change of shape: the shape that came in.
     Shape(Shape),
     /// Dropout: the draws, and T.
@@ -171,6 +195,24 @@ pub enum Saved {
         /// Frames that came in.
         frames: Frames,
     },
+}
+
+/// A member of a block's sum.
+pub struct Member {
+    /// In the form in which it came (None where parameters will not be wanted, or where a norm's input tells it).
+    pub data: Option<Data>,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+impl Saved {
+    /// What the layers without layers inside kept, in the order of computation: itself, or those of a block.
+    pub fn leaves(&self) -> Vec<&Saved> {
+        match self {
+            Saved::Block { stem, branch, shortcut, .. } => stem.iter().chain(branch).chain(shortcut).flat_map(Saved::leaves).collect(),
+            leaf => vec![leaf],
+        }
+    }
 }
 
 /// What a forward kept, layer by layer.

@@ -5,8 +5,8 @@
 //! silent as in a trained network, the layers before it already firing.
 
 use crate::autodiff::{Fire, Keep, Pass, Signal};
-use crate::base::{Result, fail};
-use crate::nn::{Layer, MIN_THRESHOLD, Model};
+use crate::base::{Result, ensure, fail};
+use crate::nn::{Block, Layer, MIN_THRESHOLD, Model, Neuron, Origin, Param};
 use crate::ops::lif::{Dynamics, Reset};
 use crate::ops::norm;
 use crate::tensor::{Data, Tensor};
@@ -107,57 +107,110 @@ impl Sample {
 /// that make its layers fire at [`RATES`] and leave [`SILENT`] neurons silent. Linear layers are scaled to currents of
 /// deviation 1 on the way. Errors: images of another size.
 pub fn settle(model: &mut Model, images: &Tensor) -> Result<()> {
-    let pass = Pass::eval(model.spec().fire(), Keep::Spikes);
-    let neurons = model.layers().iter().filter(|layer| matches!(layer, Layer::Neuron(_))).count();
-    let mut signal = model.present(images, model.spec().steps.max(1))?;
-    let mut seen = 0;
-    for index in 0..model.layers().len() {
-        if let Layer::Neuron(_) = model.layers()[index] {
-            signal = settle_layer(model, index, signal, seen * RATES.len() / neurons)?;
-            seen += 1;
-        }
-        signal = model.layers()[index].forward(signal, &pass)?.0;
-    }
+    let (pass, neurons) = (Pass::eval(model.spec().fire(), Keep::Spikes), model.neurons().count());
+    let signal = model.present(images, model.spec().steps.max(1))?;
+    Settling { pass, neurons, seen: 0 }.along(model.layers_mut(), signal)?;
     Ok(())
 }
 
-/// Settle the neuron at `index`, whose current is `signal`; returns the current that reaches it from now on.
-fn settle_layer(model: &mut Model, index: usize, signal: Signal, quarter: usize) -> Result<Signal> {
-    let (device, fire) = (model.device().clone(), model.spec().fire());
-    let Data::Real(y) = &signal.data else { return Err(fail!("bench: layer {index} is fed spikes, not a current")) };
-    let (before, rest) = model.layers_mut().split_at_mut(index);
-    let Layer::Neuron(neuron) = &mut rest[0] else { return Err(fail!("bench: layer {index} has no neurons")) };
-    let mut current = y.clone();
-    if let Some(norm) = &mut neuron.norm {
-        norm.running = norm::moments(y)?;
-        current = norm::apply(y, &norm::affine(&norm.running, norm.weight.value(), norm.bias.value()))?;
-    }
-    let Fire::Spike { steps } = fire else { return Ok(signal) };
-    let shape = current.shape();
-    let shape = [shape[0], shape[1], shape[2], shape[3], shape[4]];
-    let mut sample = Sample::of(&current.to_vec(), shape, neuron.dynamics(steps));
-    let mut own = y.clone();
-    if let (None, Some(Layer::Product(product))) = (&neuron.norm, before.last_mut()) {
-        let factor = 1.0 / sample.deviation().max(f32::MIN_POSITIVE);
-        let scaled = |values: Vec<f32>| values.into_iter().map(|x| factor * x).collect::<Vec<f32>>();
-        let weight = product.weight.value();
-        product.weight.weight.set(Tensor::from_slice(&device, weight.shape(), &scaled(weight.to_vec())));
-        sample.values = scaled(sample.values);
-        own = Tensor::from_slice(&device, y.shape(), &scaled(y.to_vec()));
-    }
-    let (shift, v_th) = sample.meet(RATES[quarter], SILENT[quarter]);
-    neuron.v_th.weight.set(Tensor::full(&device, [], v_th.max(MIN_THRESHOLD)));
-    match (&mut neuron.norm, before.last_mut()) {
-        (Some(norm), _) => norm.bias.weight.set(Tensor::full(&device, norm.bias.value().shape(), shift)),
-        (None, Some(Layer::Product(product))) => {
-            let Some(bias) = &mut product.bias else { return Err(fail!("bench: {} has no bias", product.weight.name)) };
-            bias.weight.set(Tensor::full(&device, bias.value().shape(), shift));
-            let shifted: Vec<f32> = own.to_vec().into_iter().map(|x| x + shift).collect();
-            own = Tensor::from_slice(&device, own.shape(), &shifted);
+/// A walk through a network, layer after layer.
+struct Settling {
+    pass: Pass,
+    /// Layers of neurons in all, and those that are settled.
+    neurons: usize,
+    seen: usize,
+}
+
+impl Settling {
+    /// The signal behind `layers`, which settle on the way.
+    fn along(&mut self, layers: &mut [Layer], mut signal: Signal) -> Result<Signal> {
+        for index in 0..layers.len() {
+            let (before, rest) = layers.split_at_mut(index);
+            signal = match &mut rest[0] {
+                Layer::Neuron(neuron) => {
+                    let quarter = self.seen * RATES.len() / self.neurons;
+                    self.seen += 1;
+                    let current = self.neuron(neuron, before.last_mut(), signal, quarter)?;
+                    rest[0].forward(current, &self.pass)?.0
+                }
+                Layer::Block(block) => self.block(block, signal)?,
+                layer => {
+                    if let (Layer::Norm(norm), Data::Real(y)) = (&mut *layer, &signal.data) {
+                        norm.running = norm::moments(y)?;
+                    }
+                    layer.forward(signal, &self.pass)?.0
+                }
+            };
         }
-        _ => {}
+        Ok(signal)
     }
-    Ok(Signal { data: Data::Real(own), frames: signal.frames })
+
+    fn block(&mut self, block: &mut Block, x: Signal) -> Result<Signal> {
+        let behind = self.along(&mut block.stem, x.clone())?;
+        let start = if block.origin == Origin::Input { x } else { behind.clone() };
+        let along = self.along(&mut block.branch, behind)?;
+        let across = self.along(&mut block.shortcut, start)?;
+        block.mix(&across, &along)
+    }
+
+    /// Settle `neuron`, whose current is `signal`, by its own norm or by what stands before it; returns the current that
+    /// reaches it from now on.
+    fn neuron(&self, neuron: &mut Neuron, before: Option<&mut Layer>, signal: Signal, quarter: usize) -> Result<Signal> {
+        let name = neuron.v_th.name.clone();
+        let Data::Real(y) = &signal.data else { return Err(fail!("bench: {name} is fed spikes, not a current")) };
+        let mut current = y.clone();
+        if let Some(norm) = &mut neuron.norm {
+            norm.running = norm::moments(y)?;
+            current = norm::apply(y, &norm::affine(&norm.running, norm.weight.value(), norm.bias.value()))?;
+        }
+        let Fire::Spike { steps } = self.pass.fire else { return Ok(signal) };
+        let shape = current.shape();
+        let shape = [shape[0], shape[1], shape[2], shape[3], shape[4]];
+        let mut sample = Sample::of(&current.to_vec(), shape, neuron.dynamics(steps));
+        let mut factor = 1.0;
+        if let (None, Some(Layer::Product(product))) = (&neuron.norm, &before) {
+            factor = 1.0 / sample.deviation().max(f32::MIN_POSITIVE);
+            sample.values.iter_mut().for_each(|x| *x *= factor);
+            ensure!(product.bias.is_some(), "bench: {} has no bias", product.weight.name);
+        }
+        let (shift, v_th) = sample.meet(RATES[quarter], SILENT[quarter]);
+        neuron.v_th.weight.set(Tensor::full(y.device(), [], v_th.max(MIN_THRESHOLD)));
+        match (&mut neuron.norm, before) {
+            (Some(norm), _) => {
+                add(&mut norm.bias, shift);
+                return Ok(signal);
+            }
+            (None, Some(Layer::Product(product))) => {
+                scale(&mut product.weight, factor);
+                product.bias.iter_mut().for_each(|bias| add(bias, shift));
+            }
+            (None, Some(Layer::Block(block))) => {
+                // The last norm of the branch is c₁ of the current.
+                let share = block.comb.value().to_vec()[1];
+                let Some(norm) = block.branch.last_mut().and_then(Layer::norm_mut) else {
+                    return Err(fail!("bench: {name} has no norm before it"));
+                };
+                add(&mut norm.bias, shift / share);
+            }
+            _ => return Err(fail!("bench: {name} has nothing before it to settle it by")),
+        }
+        let moved: Vec<f32> = y.to_vec().into_iter().map(|x| factor * x + shift).collect();
+        Ok(Signal { data: Data::Real(Tensor::from_slice(y.device(), y.shape(), &moved)), frames: signal.frames })
+    }
+}
+
+/// Every number of `param` plus `shift`.
+fn add(param: &mut Param, shift: f32) {
+    let moved: Vec<f32> = param.value().to_vec().into_iter().map(|x| x + shift).collect();
+    let value = Tensor::from_slice(param.value().device(), param.value().shape(), &moved);
+    param.weight.set(value);
+}
+
+/// Every number of `param` times `factor`.
+fn scale(param: &mut Param, factor: f32) {
+    let scaled: Vec<f32> = param.value().to_vec().into_iter().map(|x| factor * x).collect();
+    let value = Tensor::from_slice(param.value().device(), param.value().shape(), &scaled);
+    param.weight.set(value);
 }
 
 /// How active each layer of `model` is on `images`, in eval mode; empty for an ANN. Errors: images of another size.

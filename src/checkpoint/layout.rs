@@ -6,7 +6,7 @@
 use super::Require;
 use super::container::{Kind, Named, TensorFile};
 use crate::base::{Result, ensure, fail};
-use crate::nn::{Layer, MIN_THRESHOLD, Model, Param, Role};
+use crate::nn::{Block, Layer, MIN_THRESHOLD, Model, Norm, Param, Role};
 use crate::ops::norm::Moments;
 use crate::tensor::Tensor;
 
@@ -25,40 +25,53 @@ fn exchanged(images: &[f32], a: usize, b: usize) -> Vec<f32> {
     images.chunks_exact(a * b).flat_map(|image| (0..a * b).map(|i| image[i % a * b + i / a])).collect()
 }
 
-/// Where a parameter stands: its index among the layers, and how its columns are folded.
+/// How a flatten folded the columns of the linear layer behind it.
 #[derive(Debug, Clone, Copy)]
 struct Fold {
     channels: usize,
     pixels: usize,
 }
 
-/// For every layer, the (channels, pixels) that a flatten just before it folded into its columns.
+/// For every parameter, the fold of its columns.
 fn folds(model: &Model) -> Vec<Option<Fold>> {
-    let [mut channels, mut height, mut width] = model.spec().input;
-    let mut pending = None;
-    model
-        .layers()
-        .iter()
-        .map(|layer| {
+    let mut walk = Walk { extents: model.spec().input, pending: None, folds: vec![None; model.params().len()] };
+    walk.along(model.layers());
+    walk.folds
+}
+
+struct Walk {
+    /// Channels, height and width of the signal.
+    extents: [usize; 3],
+    pending: Option<Fold>,
+    folds: Vec<Option<Fold>>,
+}
+
+impl Walk {
+    fn along(&mut self, layers: &[Layer]) {
+        for layer in layers {
+            let [channels, height, width] = self.extents;
             match layer {
                 Layer::Product(product) => {
                     let shape = product.weight.value().shape();
-                    channels = shape[0];
-                    height = (height + 2 * product.pad - shape[1]) / product.stride + 1;
-                    width = (width + 2 * product.pad - shape[2]) / product.stride + 1;
-                    return pending.take();
+                    let out = |side: usize, kernel: usize| (side + 2 * product.pad - kernel) / product.stride + 1;
+                    self.extents = [shape[0], out(height, shape[1]), out(width, shape[2])];
+                    self.folds[product.weight.slot] = self.pending.take();
                 }
-                Layer::AveragePool => (height, width) = (height / 2, width / 2),
-                Layer::GlobalPool => (height, width) = (1, 1),
+                // Both ways of a block end at the same extents, and no flatten stands before or inside one.
+                Layer::Block(Block { stem, branch, .. }) => {
+                    self.along(stem);
+                    self.along(branch);
+                }
+                Layer::AveragePool => self.extents = [channels, height / 2, width / 2],
+                Layer::GlobalPool => self.extents = [channels, 1, 1],
                 Layer::Flatten => {
-                    pending = (height * width > 1).then_some(Fold { channels, pixels: height * width });
-                    (channels, height, width) = (channels * height * width, 1, 1);
+                    self.pending = (height * width > 1).then_some(Fold { channels, pixels: height * width });
+                    self.extents = [channels * height * width, 1, 1];
                 }
-                Layer::Neuron(_) | Layer::Dropout(_) => {}
+                Layer::Neuron(_) | Layer::Norm(_) | Layer::Dropout(_) => {}
             }
-            None
-        })
-        .collect()
+        }
+    }
 }
 
 /// PyTorch's shape of a parameter.
@@ -93,37 +106,33 @@ fn to_torch(param: &Param, fold: Option<Fold>, values: &[f32]) -> Vec<f32> {
     out
 }
 
-/// The state dict of `model`.
+/// The state dict of `model`: parameters by slot, running statistics behind their norm's bias.
 pub fn tensors(model: &Model) -> Vec<Named> {
+    let folds = folds(model);
     let mut named = Vec::new();
-    for (layer, fold) in model.layers().iter().zip(folds(model)) {
-        let mut params = layer.params();
-        let threshold = params.pop_if(|param| param.role == Role::Threshold);
-        named.extend(params.into_iter().map(|param| tensor(param, fold)));
-        if let Layer::Neuron(neuron) = layer
-            && let Some(norm) = &neuron.norm
-        {
-            let stem = norm.weight.name.trim_end_matches("weight");
-            let floats =
-                |leaf: &str, tensor: &Tensor| (format!("{stem}{leaf}"), vec![tensor.shape().count()], Kind::Floats(tensor.to_vec()));
+    for param in model.params() {
+        let values = to_torch(param, folds[param.slot], &param.value().to_vec());
+        named.push((param.name.clone(), torch_shape(param), Kind::Floats(values)));
+        if let Some(norm) = model.norms().find(|norm| norm.bias.slot == param.slot) {
+            let floats = |leaf, tensor: &Tensor| (buffer(norm, leaf), vec![tensor.shape().count()], Kind::Floats(tensor.to_vec()));
             named.push(floats("running_mean", &norm.running.mean));
             named.push(floats("running_var", &norm.running.variance));
-            named.push((format!("{stem}num_batches_tracked"), vec![], Kind::Integers(vec![norm.batches as i64])));
+            named.push((buffer(norm, "num_batches_tracked"), vec![], Kind::Integers(vec![norm.batches as i64])));
         }
-        named.extend(threshold.map(|param| tensor(param, fold)));
     }
     named
 }
 
-fn tensor(param: &Param, fold: Option<Fold>) -> Named {
-    (param.name.clone(), torch_shape(param), Kind::Floats(to_torch(param, fold, &param.value().to_vec())))
+/// The name of a norm's running statistic.
+fn buffer(norm: &Norm, leaf: &str) -> String {
+    format!("{}{leaf}", norm.weight.name.trim_end_matches("weight"))
 }
 
 /// Gradients in PyTorch's layout.
 pub fn gradients(model: &Model, gradients: &[Option<Tensor>]) -> Vec<(String, Option<Vec<f32>>)> {
     let folds = folds(model);
-    let pairs = model.layers().iter().zip(folds).flat_map(|(layer, fold)| layer.params().into_iter().map(move |param| (param, fold)));
-    pairs.map(|(param, fold)| (param.name.clone(), gradients[param.slot].as_ref().map(|g| to_torch(param, fold, &g.to_vec())))).collect()
+    let one = |param: &Param| gradients[param.slot].as_ref().map(|g| to_torch(param, folds[param.slot], &g.to_vec()));
+    model.params().into_iter().map(|param| (param.name.clone(), one(param))).collect()
 }
 
 /// Fill `model` from a state dict. Errors name every tensor that is wrong.
@@ -131,35 +140,32 @@ pub fn fill(model: &mut Model, file: &TensorFile, require: Require) -> Result<()
     check(model, file, require)?;
     let device = model.device().clone();
     let folds = folds(model);
-    for (layer, fold) in model.layers_mut().iter_mut().zip(folds) {
-        for param in layer.params_mut() {
-            if file.shape(&param.name).is_none() {
-                continue; // v_th at T = 0, allowed by `check`
-            }
-            let mut values = file.floats(&param.name)?;
-            if param.role == Role::Threshold {
-                values.iter_mut().for_each(|v_th| *v_th = v_th.max(MIN_THRESHOLD));
-            }
-            let ours: Vec<f32> = torch_index(param, fold).into_iter().map(|index| values[index]).collect();
-            let shape = param.value().shape();
-            param.weight.set(Tensor::from_slice(&device, shape, &ours));
+    for param in model.params_mut() {
+        if file.shape(&param.name).is_none() {
+            continue; // v_th at T = 0, allowed by `check`
         }
-        if let Layer::Neuron(neuron) = layer
-            && let Some(norm) = &mut neuron.norm
-        {
-            let stem = norm.weight.name.trim_end_matches("weight").to_string();
-            let read = |leaf: &str, old: &Tensor| match file.shape(&format!("{stem}{leaf}")) {
-                Some(_) => Ok(Tensor::from_slice(&device, old.shape(), &file.floats(&format!("{stem}{leaf}"))?)),
-                None => Ok(old.clone()),
-            };
-            norm.running =
-                Moments { mean: read("running_mean", &norm.running.mean)?, variance: read("running_var", &norm.running.variance)? };
-            let batches = format!("{stem}num_batches_tracked");
-            norm.batches = match file.shape(&batches) {
-                Some(_) => file.integers(&batches)?.first().copied().unwrap_or(0).max(0) as u64,
-                None => 0,
-            };
+        let mut values = file.floats(&param.name)?;
+        if param.role == Role::Threshold {
+            values.iter_mut().for_each(|v_th| *v_th = v_th.max(MIN_THRESHOLD));
         }
+        let ours: Vec<f32> = torch_index(param, folds[param.slot]).into_iter().map(|index| values[index]).collect();
+        let shape = param.value().shape();
+        param.weight.set(Tensor::from_slice(&device, shape, &ours));
+    }
+    for norm in model.norms_mut() {
+        let read = |name: String, old: &Tensor| match file.shape(&name) {
+            Some(_) => Ok(Tensor::from_slice(&device, old.shape(), &file.floats(&name)?)),
+            None => Ok(old.clone()),
+        };
+        norm.running = Moments {
+            mean: read(buffer(norm, "running_mean"), &norm.running.mean)?,
+            variance: read(buffer(norm, "running_var"), &norm.running.variance)?,
+        };
+        let batches = buffer(norm, "num_batches_tracked");
+        norm.batches = match file.shape(&batches) {
+            Some(_) => file.integers(&batches)?.first().copied().unwrap_or(0).max(0) as u64,
+            None => 0,
+        };
     }
     Ok(())
 }

@@ -1,32 +1,24 @@
 //! Floor 5: layers that own parameters, and the model that strings them together.
+//!
+//! A network is a list of layers. One kind, the residual [`Block`], has lists of layers inside; [`Layer::leaves`] walks
+//! through all that have none.
 
+mod block;
 mod dropout;
+mod layer;
 mod model;
 mod neuron;
+mod norm;
 mod param;
 mod product;
+mod sequence;
 mod unit;
 
+pub use block::{Block, Origin};
 pub use dropout::Dropout;
+pub use layer::Layer;
 pub use model::{Activity, Model, Spec};
-pub use neuron::{Neuron, Norm};
+pub use neuron::Neuron;
+pub use norm::Norm;
 pub use param::{MIN_THRESHOLD, Param, Role};
 pub use product::Product;
-
-/// One layer of a network.
-#[derive(Clone)]
-#[allow(clippy::large_enum_variant)] // a network has a few dozen layers, most of them the large kinds
-pub enum Layer {
-    /// A convolution or a linear layer.
-    Product(Product),
-    /// Batch norm (if any) and neuron, one unit.
-    Neuron(Neuron),
-    /// 2x2 average pool.
-    AveragePool,
-    /// Mean over the image.
-    GlobalPool,
-    /// Pixels into features.
-    Flatten,
-    /// Dropout.
-    Dropout(Dropout),
-}

@@ -1,13 +1,12 @@
 //! A network: pixels in, logits out, and the way back.
 
-use super::neuron::through_pool;
-use super::{Layer, Neuron, Norm, Param, Role, unit};
+use super::{Dropout, Layer, Neuron, Norm, Param, sequence};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
-use crate::base::{Result, Shape, ensure};
+use crate::base::{Result, ensure};
 use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine};
-use crate::ops::{flatten, frames, pool, reduce};
+use crate::ops::{frames, pool, reduce};
 use crate::tensor::{Data, Tensor};
 
 /// What a network is, apart from its numbers: enough to build it again.
@@ -67,9 +66,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// A network of `layers`; parameters get their slots in order.
+    /// A network of `layers`. Parameters get their slots in the order in which they are numbered already, those that are
+    /// not after them, in the order of the layers.
     pub fn new(device: &Device, spec: Spec, mut layers: Vec<Layer>) -> Model {
-        layers.iter_mut().flat_map(Layer::params_mut).enumerate().for_each(|(slot, param)| param.slot = slot);
+        by_slot(layers.iter_mut().flat_map(Layer::params_mut), |param| param.slot)
+            .into_iter()
+            .enumerate()
+            .for_each(|(slot, param)| param.slot = slot);
         let vector = |values: Vec<f32>| Tensor::from_slice(device, [values.len()], &values);
         let scale: Vec<f32> = spec.std.iter().map(|std| 1.0 / std).collect();
         let shift = spec.mean.iter().zip(&spec.std).map(|(mean, std)| -(f64::from(*mean) / f64::from(*std)) as f32).collect();
@@ -104,12 +107,12 @@ impl Model {
 
     /// Its parameters by slot.
     pub fn params(&self) -> Vec<&Param> {
-        self.layers.iter().flat_map(Layer::params).collect()
+        by_slot(self.layers.iter().flat_map(Layer::params), |param| param.slot)
     }
 
     /// Its parameters by slot, writable.
     pub fn params_mut(&mut self) -> Vec<&mut Param> {
-        self.layers.iter_mut().flat_map(Layer::params_mut).collect()
+        by_slot(self.layers.iter_mut().flat_map(Layer::params_mut), |param| param.slot)
     }
 
     /// The first parameter with a NaN or infinity in it. Waits for the device.
@@ -122,9 +125,40 @@ impl Model {
         Ok(params.into_iter().zip(finite).find(|(_, finite)| *finite == 0).map(|(param, _)| param.name.as_str()))
     }
 
+    /// The layers without layers inside, in the order of computation.
+    pub fn leaves(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().flat_map(Layer::leaves)
+    }
+
+    /// Every layer of neurons, in the order of computation.
+    pub fn neurons(&self) -> impl Iterator<Item = &Neuron> {
+        self.leaves().filter_map(|leaf| if let Layer::Neuron(neuron) = leaf { Some(neuron) } else { None })
+    }
+
+    /// [`Model::neurons`], writable.
+    pub fn neurons_mut(&mut self) -> impl Iterator<Item = &mut Neuron> {
+        let leaves = self.layers.iter_mut().flat_map(Layer::leaves_mut);
+        leaves.filter_map(|leaf| if let Layer::Neuron(neuron) = leaf { Some(neuron) } else { None })
+    }
+
+    /// Every normalisation.
+    pub fn norms(&self) -> impl Iterator<Item = &Norm> {
+        self.leaves().filter_map(Layer::norm)
+    }
+
+    /// Every normalisation, writable.
+    pub fn norms_mut(&mut self) -> impl Iterator<Item = &mut Norm> {
+        self.layers.iter_mut().flat_map(Layer::leaves_mut).filter_map(Layer::norm_mut)
+    }
+
+    /// Every dropout layer.
+    pub fn dropouts(&self) -> impl Iterator<Item = &Dropout> {
+        self.leaves().filter_map(|leaf| if let Layer::Dropout(dropout) = leaf { Some(dropout) } else { None })
+    }
+
     /// The thresholds, input to output.
     pub fn thresholds(&self) -> Vec<f32> {
-        self.params().iter().filter(|param| param.role == Role::Threshold).map(|param| param.value().to_vec()[0]).collect()
+        self.neurons().map(|neuron| neuron.v_th.value().to_vec()[0]).collect()
     }
 
     /// The signal of normalised pixels, held for `steps`. Errors: images of another size than the network's.
@@ -144,20 +178,7 @@ impl Model {
     /// Logits `[N,K]` of images `[N,H,W,C]` in [0,1], and what the pass keeps. Errors: images of another size.
     pub fn forward(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Trace)> {
         let steps = if let Fire::Spike { steps } = pass.fire { steps } else { 1 };
-        let mut signal = self.present(images, steps)?;
-        let mut saved = Vec::with_capacity(self.layers.len());
-        let mut layers = self.layers.as_slice();
-        while let [layer, rest @ ..] = layers {
-            if let (Layer::Product(product), [Layer::Neuron(neuron), rest @ ..]) = (layer, rest) {
-                let (next, kept) = unit::forward(product, neuron, signal, pass)?;
-                (signal, layers) = (next, rest);
-                saved.extend(kept);
-                continue;
-            }
-            let (next, kept) = layer.forward(signal, pass)?;
-            (signal, layers) = (next, rest);
-            saved.push(kept);
-        }
+        let (signal, saved) = sequence::forward(&self.layers, self.present(images, steps)?, pass)?;
         let steps = pool::numbers(&signal.data);
         Ok((frames::mean(&steps), Trace { saved, pass: *pass, steps, frames: signal.frames }))
     }
@@ -165,9 +186,9 @@ impl Model {
     /// Gradients of a scalar whose gradient at the logits is `dlogits` `[N,K]`; the trace serves again.
     pub fn backward(&self, trace: &Trace, dlogits: &Tensor, credit: Credit, want: Want) -> Result<Gradients> {
         let mut way = self.way_back(trace.frames, dlogits, &trace.saved)?;
-        for (layer, saved) in self.layers.iter().zip(&trace.saved).skip(self.lowest(want)).rev() {
-            way.grad = layer.backward(saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
-        }
+        let lowest = self.lowest(want);
+        let (layers, saved) = (&self.layers[lowest..], &trace.saved[lowest..]);
+        way.grad = sequence::backward(layers, saved, &trace.pass, way.grad, credit, want, &mut way.gradients)?;
         self.arrive(way, want)
     }
 
@@ -223,9 +244,10 @@ impl Model {
         if trace.pass.statistics == Statistics::Running {
             return;
         }
-        for (layer, saved) in self.layers.iter_mut().zip(&trace.saved) {
-            if let Layer::Neuron(neuron) = layer {
-                neuron.absorb(saved);
+        let leaves = self.layers.iter_mut().flat_map(Layer::leaves_mut);
+        for (leaf, saved) in leaves.zip(trace.saved.iter().flat_map(Saved::leaves)) {
+            if let Some(norm) = leaf.norm_mut() {
+                norm.absorb(saved);
             }
         }
     }
@@ -238,20 +260,12 @@ impl Model {
     /// Count batches that the running statistics have taken over without [`Model::absorb`]: `all` of them together.
     pub fn count_batches(&mut self, all: u64) {
         let each = all / (self.norms().count() as u64).max(1);
-        for layer in &mut self.layers {
-            if let Layer::Neuron(Neuron { norm: Some(norm), .. }) = layer {
-                norm.batches += each;
-            }
-        }
-    }
-
-    fn norms(&self) -> impl Iterator<Item = &Norm> {
-        self.layers.iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None })
+        self.norms_mut().for_each(|norm| norm.batches += each);
     }
 
     /// How active every layer of neurons was in `trace`.
     pub fn activity(&self, trace: &Trace) -> Vec<Activity> {
-        let neurons = self.layers.iter().zip(&trace.saved).filter_map(|(layer, saved)| match (layer, saved) {
+        let neurons = self.leaves().zip(trace.saved.iter().flat_map(Saved::leaves)).filter_map(|(leaf, saved)| match (leaf, saved) {
             (Layer::Neuron(neuron), Saved::Neuron { spikes: Some(spikes), .. }) => Some((neuron, spikes)),
             _ => None,
         });
@@ -272,54 +286,9 @@ struct WayBack {
     gradients: Gradients,
 }
 
-impl Layer {
-    /// The layer's parameters, in the order of its state dict.
-    pub fn params(&self) -> Vec<&Param> {
-        match self {
-            Layer::Product(product) => std::iter::once(&product.weight).chain(&product.bias).collect(),
-            Layer::Neuron(neuron) => {
-                let norm = neuron.norm.iter().flat_map(|norm| [&norm.weight, &norm.bias]);
-                norm.chain(std::iter::once(&neuron.v_th)).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The layer's parameters, writable.
-    pub fn params_mut(&mut self) -> Vec<&mut Param> {
-        match self {
-            Layer::Product(product) => std::iter::once(&mut product.weight).chain(&mut product.bias).collect(),
-            Layer::Neuron(neuron) => {
-                let norm = neuron.norm.iter_mut().flat_map(|norm| [&mut norm.weight, &mut norm.bias]);
-                norm.chain(std::iter::once(&mut neuron.v_th)).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The signal behind this layer, and what the pass keeps of it.
-    pub fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
-        let shape: Shape = x.data.shape();
-        let frames = x.frames;
-        match self {
-            Layer::Product(product) => product.forward(x, pass),
-            Layer::Neuron(neuron) => neuron.forward(x, pass),
-            Layer::AveragePool => Ok((Signal { data: pool::average(&x.data)?, frames }, Saved::Shape(shape))),
-            Layer::GlobalPool => Ok((Signal { data: Data::Real(pool::global(&x.data)), frames }, Saved::Shape(shape))),
-            Layer::Flatten => Ok((Signal { data: flatten::forward(x.data), frames }, Saved::Shape(shape))),
-            Layer::Dropout(dropout) => dropout.forward(x, pass),
-        }
-    }
-
-    fn backward(&self, saved: &Saved, pass: &Pass, dy: Grad, credit: Credit, want: Want, gradients: &mut Gradients) -> Result<Grad> {
-        match (self, saved) {
-            (Layer::Product(product), Saved::Product { x, shape, .. }) => product.backward(x, *shape, dy, want, gradients),
-            (Layer::Neuron(neuron), saved) => neuron.backward(saved, pass, dy, credit, want, gradients),
-            (Layer::AveragePool, Saved::Shape(shape)) => Ok(through_pool(dy, *shape)),
-            (Layer::GlobalPool, Saved::Shape(shape)) => Ok(Grad::plain(pool::global_backward(&dy.tensor, *shape))),
-            (Layer::Flatten, Saved::Shape(shape)) => Ok(Grad::plain(flatten::backward(dy.tensor, *shape))),
-            (Layer::Dropout(dropout), Saved::Mask { stream, frames }) => dropout.backward(*stream, *frames, dy),
-            _ => Err(crate::base::fail!("model: the trace belongs to another network")),
-        }
-    }
+/// Parameters sorted by slot; those of equal slots stay in their order.
+fn by_slot<P>(params: impl Iterator<Item = P>, slot: impl Fn(&P) -> usize) -> Vec<P> {
+    let mut params: Vec<P> = params.collect();
+    params.sort_by_key(slot);
+    params
 }

@@ -1,25 +1,12 @@
 //! Batch norm and neuron: one unit, so that the normalised current is never stored.
 
-use super::Param;
+use super::{Norm, Param};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::{self, Down, Dynamics, Reset, Spread, Upstream};
 use crate::ops::norm::{self, Affine, Moments, Moving, Normalised};
 use crate::ops::{pool, relu};
 use crate::tensor::{Data, Tensor};
-
-/// Batch normalisation's parameters and running statistics.
-#[derive(Clone)]
-pub struct Norm {
-    /// `[C]`.
-    pub weight: Param,
-    /// `[C]`.
-    pub bias: Param,
-    /// Running mean and (unbiased) variance.
-    pub running: Moments,
-    /// Batches that the running statistics have seen.
-    pub batches: u64,
-}
 
 /// A layer of neurons behind an optional normalisation.
 #[derive(Clone)]
@@ -42,12 +29,7 @@ impl Neuron {
 
     /// The normalisation under these statistics: what is applied, and the moments behind it.
     pub fn normalise(&self, y: &Tensor, statistics: Statistics) -> Result<Option<(Affine, Moments)>> {
-        let Some(norm) = &self.norm else { return Ok(None) };
-        let moments = match statistics {
-            Statistics::Running => norm.running.clone(),
-            Statistics::Batch => norm::moments(y)?,
-        };
-        Ok(Some((norm::affine(&moments, norm.weight.value(), norm.bias.value()), moments)))
+        self.norm.as_ref().map(|norm| norm.normalise(y, statistics)).transpose()
     }
 
     pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
@@ -120,19 +102,6 @@ impl Neuron {
             gradients.params[norm.bias.slot] = Some(dbias);
         }
         Ok(Grad::plain(dy))
-    }
-
-    /// Running statistics after the batch that left `saved` (METHOD §2: unbiased over T·N·H·W).
-    pub(super) fn absorb(&mut self, saved: &Saved) {
-        if let (Some(norm), Saved::Neuron { moments: Some(batch), frames, spikes: _, y: Some(y), .. }) = (&mut self.norm, saved) {
-            let stored = y.shape().count() / y.shape()[4];
-            let repeats = if let Frames::Held(steps) = frames { *steps } else { 1 };
-            let (mean, variance) = norm::running(&norm.running.mean, &norm.running.variance, batch, stored, repeats);
-            // In place: what a GPU has recorded finds them there.
-            norm.running.mean.assign(&mean);
-            norm.running.variance.assign(&variance);
-            norm.batches += 1;
-        }
     }
 }
 

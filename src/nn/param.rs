@@ -21,6 +21,8 @@ pub enum Role {
     NormBias,
     /// A firing threshold, a scalar.
     Threshold,
+    /// The mixing pair of a residual block, `[2]`.
+    Mix,
 }
 
 /// A parameter: its name in a state dict, its role, its numbers, and its place in `Gradients::params`.
@@ -32,12 +34,12 @@ pub struct Param {
     pub role: Role,
     /// Numbers.
     pub weight: Weight,
-    /// Index among the model's parameters.
+    /// Index among the model's parameters: their order in a state dict.
     pub slot: usize,
 }
 
 impl Param {
-    /// A parameter; the model gives it its slot.
+    /// A parameter without a place yet: the model gives it its slot.
     pub fn new(name: String, role: Role, value: Tensor) -> Param {
         Param { name, role, weight: Weight::new(value), slot: usize::MAX }
     }

@@ -1,13 +1,19 @@
 //! Floor 6: architectures as data.
 
+mod maker;
+mod residual;
+mod resnet;
 mod vgg;
-
-pub use vgg::NAMES;
+mod wide_resnet;
 
 use crate::base::{Result, rng::Philox, rng::Purpose, suggest, usage};
 use crate::device::Device;
-use crate::nn::{Model, Role, Spec};
+use crate::nn::{Layer, Model, Role, Spec};
 use crate::tensor::Tensor;
+
+/// The architectures by name; `resnetD`, `wrnD_K` and `vgg:PLAN/HIDDEN` stand for families.
+pub const NAMES: [&str; 11] =
+    ["vgg11", "vgg16", "vgg11_tin", "resnet20", "resnet32", "wrn16_4", "wrn28_2", "wrn28_4", "resnetD", "wrnD_K", "vgg:PLAN/HIDDEN"];
 
 /// The network of `spec`, with parameters as METHOD §2 starts them (drawn from `seed`).
 ///
@@ -18,20 +24,34 @@ pub fn build(device: &Device, spec: Spec, seed: u64) -> Result<Model> {
     Ok(model)
 }
 
-/// As [`build`], with weights 0 that wait to be filled; thresholds and norm weights are 1.
+/// As [`build`], with weights 0 that wait to be filled; thresholds and norm weights are 1, mixing pairs ½ and ½.
 pub fn blank(device: &Device, spec: Spec) -> Result<Model> {
     check(&spec)?;
-    let Some(plan) = vgg::plan(&spec.arch)? else {
-        return Err(usage!("arch {}: no such architecture{}", spec.arch, suggest(&spec.arch, NAMES)));
-    };
-    let layers = vgg::layers(device, &plan, &spec)?;
+    let layers = layers(device, &spec)?;
     let mut model = Model::new(device, spec, layers);
     for param in model.params_mut() {
-        if matches!(param.role, Role::NormWeight | Role::Threshold) {
-            param.weight.set(Tensor::full(device, param.value().shape(), 1.0));
-        }
+        let value = match param.role {
+            Role::NormWeight | Role::Threshold => 1.0,
+            Role::Mix => 0.5,
+            _ => continue,
+        };
+        param.weight.set(Tensor::full(device, param.value().shape(), value));
     }
     Ok(model)
+}
+
+/// The layers of the architecture that `spec` names, their parameters 0.
+fn layers(device: &Device, spec: &Spec) -> Result<Vec<Layer>> {
+    if let Some(plan) = vgg::plan(&spec.arch)? {
+        return vgg::layers(device, &plan, spec);
+    }
+    if let Some(blocks) = resnet::plan(&spec.arch)? {
+        return resnet::layers(device, blocks, spec);
+    }
+    if let Some(plan) = wide_resnet::plan(&spec.arch)? {
+        return wide_resnet::layers(device, plan, spec);
+    }
+    Err(usage!("arch {}: no such architecture{}", spec.arch, suggest(&spec.arch, NAMES)))
 }
 
 /// More steps than this are a slip of the hand.
@@ -40,6 +60,20 @@ pub const MOST_STEPS: usize = 1000;
 const MOST_CHANNELS: usize = 1024;
 const MOST_SIDE: usize = 4096;
 const MOST_CLASSES: usize = 1 << 20;
+/// More weights than this (1 GiB of them) are a slip of the hand.
+const MOST_WEIGHTS: usize = 1 << 28;
+
+/// Errors (usage) where a network has more weights than memory should be asked for.
+fn check_weights(spec: &Spec, count: usize) -> Result<()> {
+    let [channels, height, width] = spec.input;
+    if count > MOST_WEIGHTS {
+        return Err(usage!(
+            "arch {}: {count} weights for images of {channels}x{height}x{width}, at most {MOST_WEIGHTS}; use a smaller network or smaller images",
+            spec.arch
+        ));
+    }
+    Ok(())
+}
 
 fn check(spec: &Spec) -> Result<()> {
     let [channels, height, width] = spec.input;
@@ -78,7 +112,7 @@ fn check(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Convolutions Kaiming normal by fan-out; linear ±1/√fan_in; the rest stays at norms 1 and 0, biases 0, thresholds 1.
+/// Convolutions Kaiming normal by fan-out; linear ±1/√fan_in; the rest stays at norms 1 and 0, biases 0, thresholds 1, pairs ½.
 fn draw(model: &mut Model, seed: u64) {
     let device = model.device().clone();
     for param in model.params_mut() {

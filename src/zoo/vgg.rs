@@ -1,13 +1,9 @@
 //! VGG: [convolution 3x3, batch norm, neuron]* with 2x2 average pools, then [linear, neuron, dropout]*, linear.
 
+use super::maker::Maker;
 use crate::base::{Result, usage};
 use crate::device::Device;
-use crate::nn::{Dropout, Layer, Neuron, Norm, Param, Product, Role, Spec};
-use crate::ops::norm::Moments;
-use crate::tensor::Tensor;
-
-/// The named plans.
-pub const NAMES: [&str; 4] = ["vgg11", "vgg16", "vgg11_tin", "vgg:PLAN/HIDDEN"];
+use crate::nn::{Dropout, Layer, Spec};
 
 /// One entry of the feature extractor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,9 +46,6 @@ pub fn plan(arch: &str) -> Result<Option<Plan>> {
     Ok(Some(Plan { features: features.collect::<Result<_>>()?, hidden: hidden.collect::<Result<_>>()?, head }))
 }
 
-/// More parameters than this (1 GiB of them) are a slip of the hand.
-const MOST_PARAMETERS: usize = 1 << 28;
-
 /// Errors (usage) where `plan` has more parameters than memory should be asked for.
 fn check_size(plan: &Plan, spec: &Spec) -> Result<()> {
     let [mut channels, mut height, mut width] = spec.input;
@@ -71,26 +64,20 @@ fn check_size(plan: &Plan, spec: &Spec) -> Result<()> {
         count = count.saturating_add(inputs.saturating_mul(out));
         inputs = out;
     }
-    if count > MOST_PARAMETERS {
-        let [channels, height, width] = spec.input;
-        return Err(usage!(
-            "arch {}: {count} weights for images of {channels}x{height}x{width}, at most {MOST_PARAMETERS}; use smaller ones",
-            spec.arch
-        ));
-    }
-    Ok(())
+    super::check_weights(spec, count)
 }
 
 /// The layers of `plan` for `spec`, parameters zero. Errors (usage): more pools than the image can halve, a size beyond reason.
 pub fn layers(device: &Device, plan: &Plan, spec: &Spec) -> Result<Vec<Layer>> {
     check_size(plan, spec)?;
     let [mut channels, mut height, mut width] = spec.input;
-    let mut maker = Maker { device, spec, layers: Vec::new(), index: 0, part: "features" };
+    let mut row = Row { maker: Maker::new(device, spec), layers: Vec::new(), index: 0, part: "features" };
     for stage in &plan.features {
         match *stage {
             Stage::Conv(out) => {
-                maker.product(Role::Kernel, [out, 3, 3, channels]);
-                maker.neuron(Some(out));
+                let conv = row.maker.conv_biased(&row.name(), [channels, out]);
+                row.push(conv);
+                row.neuron(Some(out));
                 channels = out;
             }
             Stage::Pool => {
@@ -98,64 +85,56 @@ pub fn layers(device: &Device, plan: &Plan, spec: &Spec) -> Result<Vec<Layer>> {
                     return Err(usage!("arch {}: images of {}x{} are too small for its pools", spec.arch, spec.input[1], spec.input[2]));
                 }
                 (height, width) = (height / 2, width / 2);
-                maker.push(Layer::AveragePool);
+                row.push(Layer::AveragePool);
             }
         }
     }
-    (maker.part, maker.index) = ("classifier", 0);
+    (row.part, row.index) = ("classifier", 0);
     let mut inputs = channels * height * width;
     if plan.head == Head::GlobalPool {
-        maker.push(Layer::GlobalPool);
+        row.push(Layer::GlobalPool);
         inputs = channels;
     }
-    maker.push(Layer::Flatten);
+    row.push(Layer::Flatten);
     for (index, &out) in plan.hidden.iter().enumerate() {
-        maker.product(Role::Matrix, [out, 1, 1, inputs]);
-        maker.neuron(None);
+        row.linear([inputs, out]);
+        row.neuron(None);
         if plan.head == Head::Flatten {
-            maker.push(Layer::Dropout(Dropout { p: spec.dropout, index: index as u64 }));
+            row.push(Layer::Dropout(Dropout { p: spec.dropout, index: index as u64 }));
         }
         inputs = out;
     }
-    maker.product(Role::Matrix, [spec.classes, 1, 1, inputs]);
-    Ok(maker.layers)
+    row.linear([inputs, spec.classes]);
+    Ok(row.layers)
 }
 
 /// Counts state-dict indices as PyTorch's Sequential does.
-struct Maker<'a> {
-    device: &'a Device,
-    spec: &'a Spec,
+struct Row<'a> {
+    maker: Maker<'a>,
     layers: Vec<Layer>,
     index: usize,
     part: &'static str,
 }
 
-impl Maker<'_> {
+impl Row<'_> {
+    fn name(&self) -> String {
+        format!("{}.{}", self.part, self.index)
+    }
+
     fn push(&mut self, layer: Layer) {
         self.layers.push(layer);
         self.index += 1;
     }
 
-    fn param(&self, offset: usize, leaf: &str, role: Role, shape: &[usize]) -> Param {
-        let name = format!("{}.{}.{leaf}", self.part, self.index + offset);
-        Param::new(name, role, Tensor::zeros(self.device, crate::base::Shape::new(shape)))
+    fn linear(&mut self, extents: [usize; 2]) {
+        let linear = self.maker.linear(&self.name(), extents);
+        self.push(linear);
     }
 
-    fn product(&mut self, role: Role, shape: [usize; 4]) {
-        let weight = self.param(0, "weight", role, &shape);
-        let bias = self.spec.bias.then(|| self.param(0, "bias", Role::Bias, &shape[..1]));
-        self.push(Layer::Product(Product { weight, bias, stride: 1, pad: shape[1] / 2 }));
-    }
-
-    fn neuron(&mut self, norm: Option<usize>) {
-        let norm = norm.map(|channels| Norm {
-            weight: self.param(0, "weight", Role::NormWeight, &[channels]),
-            bias: self.param(0, "bias", Role::NormBias, &[channels]),
-            running: Moments { mean: Tensor::zeros(self.device, [channels]), variance: Tensor::full(self.device, [channels], 1.0) },
-            batches: 0,
-        });
+    fn neuron(&mut self, normalised: Option<usize>) {
+        let norm = normalised.map(|channels| self.maker.norm(&self.name(), channels));
         self.index += usize::from(norm.is_some());
-        let v_th = self.param(0, "v_th", Role::Threshold, &[]);
-        self.push(Layer::Neuron(Neuron { norm, v_th, leak: self.spec.leak, reset: self.spec.reset }));
+        let v_th = self.maker.threshold(&self.name());
+        self.push(self.maker.neuron(norm, v_th));
     }
 }

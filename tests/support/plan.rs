@@ -86,40 +86,52 @@ pub fn vgg11() -> Vec<Layer> {
 
 /// ResNet with `blocks` a group on 3 channels, 10 classes (20: 3, 32: 5).
 pub fn resnet(blocks: usize) -> Vec<Layer> {
-    let mut layers = vec![
-        conv("features.0".into(), 3, 16, 3, 1),
-        Layer::Norm { name: "features.1".into(), c: 16 },
-        Layer::Neuron { name: "features.2".into() },
-    ];
-    for (name, c_in, c_out, stride) in groups([16, 32, 64], 16, blocks, 3) {
-        layers.push(Layer::Residual { name, c_in, c_out, stride });
-    }
-    layers.extend([Layer::GlobalPool, Layer::Linear { name: "classifier.1".into(), fan_in: 64, out: 10 }]);
-    layers
+    residual(3, &groups([16, 32, 64], 16, blocks), 10)
 }
 
 /// Wide ResNet of `depth` and width `k` on 3x32x32, 10 classes.
 pub fn wide_resnet(depth: usize, k: usize) -> Vec<Layer> {
-    let (mut layers, blocks) = (vec![conv("features.0".into(), 3, 16, 3, 1)], (depth - 4) / 6);
-    for (name, c_in, c_out, stride) in groups([16 * k, 32 * k, 64 * k], 16, blocks, 1) {
-        layers.push(Layer::Wide { name, c_in, c_out, stride });
+    wide(3, &groups([16 * k, 32 * k, 64 * k], 16, (depth - 4) / 6), 10)
+}
+
+/// Convolution, norm, neuron; `blocks` (c_in, c_out, stride); mean over the image, linear.
+pub fn residual(channels: usize, blocks: &[[usize; 3]], out: usize) -> Vec<Layer> {
+    let first = blocks[0][0];
+    let mut layers = vec![
+        conv("features.0".into(), channels, first, 3, 1),
+        Layer::Norm { name: "features.1".into(), c: first },
+        Layer::Neuron { name: "features.2".into() },
+    ];
+    for (i, &[c_in, c_out, stride]) in blocks.iter().enumerate() {
+        layers.push(Layer::Residual { name: format!("features.{}", 3 + i), c_in, c_out, stride });
     }
-    let next = 1 + 3 * blocks;
+    let fan_in = blocks[blocks.len() - 1][1];
+    layers.extend([Layer::GlobalPool, Layer::Linear { name: "classifier.1".into(), fan_in, out }]);
+    layers
+}
+
+/// Convolution; wide `blocks` (c_in, c_out, stride); norm, neuron, mean over the image, linear.
+pub fn wide(channels: usize, blocks: &[[usize; 3]], out: usize) -> Vec<Layer> {
+    let mut layers = vec![conv("features.0".into(), channels, blocks[0][0], 3, 1)];
+    for (i, &[c_in, c_out, stride]) in blocks.iter().enumerate() {
+        layers.push(Layer::Wide { name: format!("features.{}", 1 + i), c_in, c_out, stride });
+    }
+    let (next, fan_in) = (1 + blocks.len(), blocks[blocks.len() - 1][1]);
     layers.extend([
-        Layer::Norm { name: format!("features.{next}"), c: 64 * k },
+        Layer::Norm { name: format!("features.{next}"), c: fan_in },
         Layer::Neuron { name: format!("features.{}", next + 1) },
         Layer::GlobalPool,
-        Layer::Linear { name: "classifier.1".into(), fan_in: 64 * k, out: 10 },
+        Layer::Linear { name: "classifier.1".into(), fan_in, out },
     ]);
     layers
 }
 
-fn groups(widths: [usize; 3], mut c: usize, blocks: usize, first: usize) -> Vec<(String, usize, usize, usize)> {
+/// Three groups of blocks (c_in, c_out, stride), the second and third halving the image.
+fn groups(widths: [usize; 3], mut c: usize, blocks: usize) -> Vec<[usize; 3]> {
     let mut all = Vec::new();
     for (g, width) in widths.into_iter().enumerate() {
         for b in 0..blocks {
-            let stride = if g > 0 && b == 0 { 2 } else { 1 };
-            all.push((format!("features.{}", first + all.len()), c, width, stride));
+            all.push([c, width, if g > 0 && b == 0 { 2 } else { 1 }]);
             c = width;
         }
     }

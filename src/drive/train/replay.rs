@@ -7,7 +7,7 @@ use crate::base::rng::Philox;
 use crate::device::{Address, OnGpu, OnGpuMut, Recording, Workspace};
 use crate::drive::inputs::Inputs;
 use crate::drive::recipe::Stage;
-use crate::nn::{Layer, Model};
+use crate::nn::Model;
 use crate::optim::{Rates, Sgd};
 use crate::tensor::{Array, Tensor};
 
@@ -131,8 +131,7 @@ impl Recorded {
 
 impl Dials {
     fn of(model: &Model, optimizer: &Sgd, place: Place, rate: f32) -> Dials {
-        let layers = || model.layers().iter().filter_map(|layer| if let Layer::Dropout(dropout) = layer { Some(dropout) } else { None });
-        let dropout = (0..2).flat_map(|forward| layers().map(move |layer| layer.stream(place.dropout(forward)))).collect();
+        let dropout = (0..2).flat_map(|forward| model.dropouts().map(move |layer| layer.stream(place.dropout(forward)))).collect();
         Dials { dropout, rates: optimizer.rates(rate) }
     }
 }
@@ -149,8 +148,7 @@ fn settle(model: &mut Model, optimizer: &mut Sgd) {
 
 /// Where parameters, velocities and running statistics lie.
 fn homes(model: &Model, optimizer: &Sgd) -> Vec<Address> {
-    let running = model.layers().iter().filter_map(|layer| if let Layer::Neuron(neuron) = layer { neuron.norm.as_ref() } else { None });
-    let running = running.flat_map(|norm| [norm.running.mean.address(), norm.running.variance.address()]);
+    let running = model.norms().flat_map(|norm| [norm.running.mean.address(), norm.running.variance.address()]);
     let params = model.params().into_iter().map(|param| param.value().address());
     let velocities = optimizer.velocity().iter().flatten().map(Tensor::address);
     params.chain(velocities).chain(running).collect()

@@ -1,6 +1,6 @@
 //! The convex pair on a GPU: `kernels/convex.cu`.
 
-use super::Gradients;
+use super::{Gradients, framed};
 use crate::device::{Gpu, Grid, kernel};
 use crate::ops::launch::{THREADS, Tiling};
 use crate::tensor::{Array, Tensor};
@@ -36,4 +36,13 @@ pub fn backward(gpu: &Gpu, dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> G
     let mut dc = Tensor::unspecified(dy.device(), [2]);
     gpu.run(&kernel::convex_finish, Grid::blocks(1, THREADS)).array(&sums).value(blocks).array_mut(&mut dc).go();
     Gradients { da, db, dc }
+}
+
+pub fn backward_members(gpu: &Gpu, dy: &Tensor, frames: [usize; 2], c: &Tensor) -> [Tensor; 2] {
+    let shape = dy.shape();
+    let (tiling, grid) = Tiling::over(shape[0] * shape[1] * shape[2], shape[4], THREADS);
+    let [mut da, mut db] = frames.map(|frames| Tensor::unspecified(dy.device(), framed(shape, frames)));
+    let launch = gpu.run(&kernel::convex_backward_members, grid).value(tiling).array(dy).array(c).array_mut(&mut da).array_mut(&mut db);
+    launch.value(shape[3] as u32).value(frames[0] as u32).value(frames[1] as u32).go();
+    [da, db]
 }

@@ -1,12 +1,13 @@
 //! The learnable pair of a residual block: y = c₀·a + c₁·b.
 //!
 //! Contract: results are written (`=`). Where a is held (F = 1) and b runs over steps, a is repeated, and its
-//! gradient is the sum over steps (and the other way round).
+//! gradient is the sum over steps (and the other way round). The members' gradients have the same bits with and without
+//! that of the pair.
 
 mod cpu;
 mod gpu;
 
-use crate::base::{Result, ensure};
+use crate::base::{Result, Shape, ensure};
 use crate::device::Device;
 use crate::tensor::Tensor;
 
@@ -44,6 +45,23 @@ pub fn backward(dy: &Tensor, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Gradi
         Device::Gpu(gpu) => Ok(gpu::backward(gpu, dy, a, b, c)),
         Device::Cpu(cpu) => Ok(cpu::backward(cpu, dy, a, b, c)),
     }
+}
+
+/// Gradients of a and b alone, which ask for neither: `frames` are theirs, each 1 (held, or where dy has one) or dy's.
+/// Errors: other frames.
+pub fn backward_members(dy: &Tensor, frames: [usize; 2], c: &Tensor) -> Result<[Tensor; 2]> {
+    let steps = dy.shape()[3];
+    let fit = frames.iter().all(|&f| f == 1 || f == steps);
+    ensure!(fit, "convex: a gradient of {steps} frames for members of {} and {}", frames[0], frames[1]);
+    match dy.device() {
+        Device::Gpu(gpu) => Ok(gpu::backward_members(gpu, dy, frames, c)),
+        Device::Cpu(cpu) => Ok(cpu::backward_members(cpu, dy, frames, c)),
+    }
+}
+
+/// `shape` with other frames.
+fn framed(shape: Shape, frames: usize) -> Shape {
+    Shape::new(&[shape[0], shape[1], shape[2], frames, shape[4]])
 }
 
 fn check(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<()> {
