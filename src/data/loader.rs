@@ -156,9 +156,10 @@ impl Loader {
 }
 
 fn assemble(images: &Images, ids: &[usize], plan: &Plan) -> Batch {
-    let mut pixels = Vec::with_capacity(ids.len() * images.size());
-    for &id in ids {
-        plan.augment.append(images, id, plan.seed, plan.epoch, &plan.mean, &mut pixels);
+    let (extents, stream) = ([images.height, images.width, images.channels], Augment::stream(plan.seed, plan.epoch));
+    let mut pixels = vec![0.0; ids.len() * images.size()];
+    for (&id, out) in ids.iter().zip(pixels.chunks_exact_mut(images.size())) {
+        plan.augment.place(images.image(id), extents, stream, id, &plan.mean, out);
     }
     Batch {
         images: pixels,
@@ -195,7 +196,7 @@ impl Drop for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Flip;
+    use crate::data::{Crop, Flip};
 
     fn images(n: u16) -> Arc<Images> {
         let pixels = (0..n).flat_map(|i| [i as u8, (i * 2) as u8, 7, 8]).collect();
@@ -203,7 +204,7 @@ mod tests {
     }
 
     fn training(epoch: u64) -> Plan {
-        let augment = Augment { crop_pad: 1, flip: Flip::Half, cutout: 1 };
+        let augment = Augment { crop: Crop::Padded(1), flip: Flip::Half, cutout: 1 };
         Plan { order: Order::Shuffled, last: Last::Drop, augment, mean: vec![0.5], seed: 1, epoch, ..Plan::sequential(8) }
     }
 

@@ -8,7 +8,7 @@ mod idx;
 mod loader;
 mod sets;
 
-pub use augment::{Augment, Flip};
+pub use augment::{Augment, Crop, Flip};
 pub use loader::{Batch, Last, Loader, Order, Plan};
 pub use sets::{Spec, load, names, spec};
 
