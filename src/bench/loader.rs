@@ -112,7 +112,7 @@ pub fn load(load: &Load) -> Result<Loaded> {
             epoch,
             ..Plan::sequential(load.batch)
         };
-        let count: usize = Loader::new(images.clone(), plan)?.map(|batch| batch.len()).sum();
+        let count: usize = Loader::with_threads(images.clone(), plan, load.threads)?.map(|batch| batch.len()).sum();
         debug_assert_eq!(count, images.len());
         (epoch, passes) = (epoch + 1, passes + 1);
         Ok(())

@@ -95,6 +95,7 @@ pub struct Dataset {
 }
 
 /// A raw pixel in [0, 1].
+#[inline]
 fn unit(pixel: u8) -> f32 {
     f32::from(pixel) / 255.0
 }

@@ -2,7 +2,7 @@
 
 mod crop;
 
-use super::{Images, unit};
+use super::unit;
 use crate::base::rng::{Philox, Purpose};
 use crate::base::{Result, suggest, usage};
 
@@ -120,6 +120,7 @@ impl Augment {
 }
 
 /// Raw pixels as numbers in [0, 1]. Plain loops over slices: these are vectorised, which `extend` is not.
+#[inline]
 fn units(raw: &[u8], out: &mut [f32]) {
     for (out, &pixel) in out.iter_mut().zip(raw) {
         *out = unit(pixel);

@@ -10,6 +10,9 @@ use crate::ops::augment::augment;
 use crate::tensor::{Array, Tensor};
 use std::sync::Arc;
 
+/// The loader's threads beside a GPU: the cores have nothing else to do.
+const THREADS: usize = 4;
+
 /// A batch on the device.
 pub struct Fed {
     /// `[N,H,W,C]` in [0,1].
@@ -40,8 +43,9 @@ pub struct Bytes {
 impl Feed {
     /// One pass over `images` for `model`. Errors: those of [`Loader::new`].
     pub fn new(model: &Model, images: Arc<Images>, plan: Plan) -> Result<Feed> {
-        if !model.device().is_remote() || plan.augment.crop == Crop::Resized {
-            return Ok(Feed::Numbers(Loader::new(images, plan)?));
+        let remote = model.device().is_remote();
+        if !remote || plan.augment.crop == Crop::Resized {
+            return Ok(Feed::Numbers(Loader::with_threads(images, plan, if remote { THREADS } else { 1 })?));
         }
         plan.check(&images)?;
         let order = plan.order(images.len());
