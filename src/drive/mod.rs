@@ -9,7 +9,6 @@ mod pipeline;
 mod recipe;
 mod seen;
 mod train;
-pub mod watch;
 
 pub use convert::{calibration_batches, convert};
 pub use evaluate::{Answer, PassOn, Question, evaluate, infer, sound};
@@ -18,7 +17,7 @@ pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, Recipe, Stage, Trial};
 pub use seen::{Seen, credit};
 pub use train::{Job, Outcome, Place, Stepper, start, step, train, upload};
-pub use watch::{Silent, Watch};
+pub use crate::base::watch::{self, Silent, Watch};
 
 /// A ReLU network of a few weights, for the unit tests of this room.
 #[cfg(test)]
