@@ -4,6 +4,7 @@
 //! returns a [`Dataset`]; [`Loader`] turns its images into batches of floats, augmented, on a background thread.
 
 mod augment;
+pub mod fetch;
 mod idx;
 mod loader;
 mod sets;

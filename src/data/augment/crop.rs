@@ -68,8 +68,8 @@ impl Window {
 /// A random window, brought to the image's size: along rows, then along columns, in f32 and never rounded to 8 bits (Pillow
 /// rounds after each of the two, and so differs by up to one level of 255). Pixels stay in [0, 1]; the whole image is itself.
 ///
-/// The antialiased filter is a triangle as wide as the larger of two pixels of the window and of the result. A window is never
-/// larger than the image, so here it is the plain one of two neighbours.
+/// The antialiased filter is a triangle that reaches as far as a pixel of the coarser of the two grids. A window is never larger
+/// than the image, so the coarser one is the window's, and a pixel is made of its two neighbours.
 pub(super) fn resized(raw: &[u8], [height, width, channels]: [usize; 3], draws: Philox, out: &mut [f32]) {
     let window = Window::random(height, width, draws);
     bilinear(raw, [height, width, channels], window, out);
@@ -77,16 +77,16 @@ pub(super) fn resized(raw: &[u8], [height, width, channels]: [usize; 3], draws: 
 
 fn bilinear(raw: &[u8], [height, width, channels]: [usize; 3], window: Window, out: &mut [f32]) {
     let (row, columns) = (width * channels, taps(window.width, width));
-    let mut wide = vec![0.0; window.height * row];
+    let (mut wide, mut line) = (vec![0.0; window.height * row], vec![0.0; window.width * channels]);
     for (y, wide) in wide.chunks_exact_mut(row).enumerate() {
-        let from = &raw[((window.top + y) * width + window.left) * channels..][..window.width * channels];
+        let from = &raw[((window.top + y) * width + window.left) * channels..][..line.len()];
+        line.iter_mut().zip(from).for_each(|(line, &pixel)| *line = pixel.into());
         match channels {
-            1 => along_row::<1>(from, &columns, wide),
-            3 => along_row::<3>(from, &columns, wide),
-            _ => (0..channels).for_each(|c| {
-                for (x, tap) in columns.iter().enumerate() {
-                    wide[x * channels + c] = tap.mix(from[tap.first * channels + c].into(), from[tap.second * channels + c].into());
-                }
+            1 => along_row::<1>(&line, &columns, wide),
+            3 => along_row::<3>(&line, &columns, wide),
+            _ => (0..row).for_each(|i| {
+                let (tap, c) = (&columns[i / channels], i % channels);
+                wide[i] = tap.mix(line[tap.first * channels + c], line[tap.second * channels + c]);
             }),
         }
     }
@@ -98,12 +98,12 @@ fn bilinear(raw: &[u8], [height, width, channels]: [usize; 3], window: Window, o
     }
 }
 
-/// One row of the window, as wide as the image.
-fn along_row<const C: usize>(from: &[u8], columns: &[Tap], wide: &mut [f32]) {
-    let from = from.as_chunks::<C>().0;
+/// One row of the window, as wide as the image; of a number of channels that is known, a pixel's are mixed at once.
+fn along_row<const C: usize>(line: &[f32], columns: &[Tap], wide: &mut [f32]) {
+    let line = line.as_chunks::<C>().0;
     for (wide, tap) in wide.as_chunks_mut::<C>().0.iter_mut().zip(columns) {
-        let (first, second) = (&from[tap.first], &from[tap.second]);
-        *wide = std::array::from_fn(|c| tap.mix(first[c].into(), second[c].into()));
+        let (first, second) = (&line[tap.first], &line[tap.second]);
+        *wide = std::array::from_fn(|c| tap.mix(first[c], second[c]));
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
         (0..count as u64).map(|i| draws.below(i, 256) as u8).collect()
     }
 
-    /// The definition: every pixel of the window, weighted by a triangle around the result's centre, as wide as the larger of
-    /// two pixels of the window and of the result; weights sum to 1.
+    /// The definition: every pixel of the window, weighted by a triangle around the result's centre that reaches as far as a
+    /// pixel of the coarser grid; weights sum to 1.
     fn naive(raw: &[u8], [height, width, channels]: [usize; 3], window: Window, at: [usize; 3]) -> f64 {
         let weights = |at: usize, from: usize, to: usize| {
             let scale = from as f64 / to as f64;

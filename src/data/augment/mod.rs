@@ -147,6 +147,7 @@ fn span(centre: usize, side: usize, extent: usize) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Images;
 
     /// Image i has pixel (y, x, c) = 1 + 10·y + 2·x + c.
     fn images() -> Images {
