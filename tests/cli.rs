@@ -2,11 +2,13 @@
 
 mod cli {
     mod house;
+    mod server;
 
     mod bad;
     mod bench;
     mod emulated;
     mod files;
+    mod get;
     mod good;
     mod runs;
     mod selftest;

@@ -10,22 +10,33 @@ use std::path::{Path, PathBuf};
 ///
 /// Errors: the folder does not exist or cannot be written, the disk is full; then nothing is left behind.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts(path, &[bytes])
+}
+
+/// As [`write`], of several pieces one after another, so that large ones need no copy.
+///
+/// Errors: as `write`.
+pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let failed = |cause: std::io::Error| Error::failed(format!("cannot write {}: {cause}", path.display()));
     if path.is_dir() {
         return Err(Error::failed(format!("cannot write {}: it is a folder; name a file", path.display())));
     }
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         let mut file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        return file.write_all(bytes).and_then(|()| file.flush()).map_err(failed);
+        return put(&mut file, parts).and_then(|()| file.flush()).map_err(failed);
     }
     let temporary = beside(path);
     let result = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| put(&mut file, parts).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
     result.map_err(|cause| {
         let _ = fs::remove_file(&temporary); // best effort: the error that matters is `cause`
         failed(cause)
     })
+}
+
+fn put(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
+    parts.iter().try_for_each(|part| file.write_all(part))
 }
 
 /// Make the folder `path`, and check that files can be written there.

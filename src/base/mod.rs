@@ -1,9 +1,10 @@
-//! Floor 0: what every room may use. Errors, shapes, randomness.
+//! Floor 0: what every room may use. Errors, shapes, randomness, files, and who watches a long job.
 
 mod error;
 pub mod file;
 pub mod rng;
 mod shape;
+pub mod watch;
 
 pub use error::{Error, Kind, Result, ensure, fail, nearest, suggest, usage};
 pub use shape::Shape;

@@ -68,7 +68,7 @@ fn largest(sizes: &[usize], work: impl Fn(usize) -> f64, rate: impl Fn(usize) ->
 }
 
 /// Bytes a second, every thread of a CPU with buffers of its own.
-fn copy(device: &Device, bytes: usize) -> Result<f64> {
+pub(super) fn copy(device: &Device, bytes: usize) -> Result<f64> {
     let lanes = device.threads();
     let len = bytes / lanes / size_of::<f32>();
     let lane = || {

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use super::bench::Bench;
+use super::data::Data;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -101,6 +102,9 @@ pub enum Command {
         after_help = "Example:\n  caltrop selftest --device cuda\n  caltrop selftest --device cuda --ops conform,conv --json selftest.json"
     )]
     Selftest(Selftest),
+    /// Get the files of a data set
+    #[command(after_help = "Example:\n  caltrop data get cifar10 --out ~/data/cifar10")]
+    Data(Data),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,

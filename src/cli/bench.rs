@@ -7,8 +7,9 @@ use super::progress::Shown;
 use super::say;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, usage};
-use crate::bench::{self, Mode, Plan, Sweep};
+use crate::bench::{self, Load, Mode, Plan, Sweep};
 use crate::checkpoint;
+use crate::data::Augment;
 use crate::device::Device;
 use crate::drive::{Watch, watch};
 use crate::nn::{Model, Spec};
@@ -39,6 +40,11 @@ enum What {
         after_help = "A step is: infer, logits in eval mode; attack, one PGD step (forward, gradient of the pixels, signed step); train, at T > 0 one finetuning\nstep (clean forward, RFGSM-KL attack, adversarial forward, backward of both, SGD), at T = 0 one PGD-AT step (10 inner steps,\nforward, backward, SGD).\n\nExample:\n  caltrop bench network --arch vgg11 --steps 8 --batch 16 --mode attack --credit rate --json"
     )]
     Network(NetworkArgs),
+    /// The loader: images a second, and the share of a core that they take
+    #[command(
+        after_help = "Examples:\n  caltrop bench loader --size 32x32x3 --augment crop,flip,cutout --json\n  caltrop bench loader --size 64x64x3 --augment resized,flip --threads 2"
+    )]
+    Loader(LoaderArgs),
 }
 
 /// `bench kernels`.
@@ -105,11 +111,32 @@ struct NetworkArgs {
     json: Option<PathBuf>,
 }
 
+/// `bench loader`.
+#[derive(Args)]
+struct LoaderArgs {
+    /// Size of the images
+    #[arg(long, default_value = "32x32x3", value_name = "HxWxC")]
+    size: String,
+    /// What is done to each image, as in a recipe: crop[:PAD] or resized, flip, cutout[:SIDE]; none for nothing
+    #[arg(long, value_delimiter = ',', default_value = "crop,flip,cutout", value_name = "WORD,..")]
+    augment: Vec<String>,
+    /// Images a batch
+    #[arg(long, default_value_t = 128, value_name = "B")]
+    batch: usize,
+    /// Seconds of measuring (at least three passes are timed)
+    #[arg(long, default_value_t = 3.0, value_name = "S", allow_negative_numbers = true)]
+    seconds: f64,
+    /// Write the result as JSON (without FILE or with -: to the standard output, instead of the lines)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
+}
+
 /// Measure, and print or write the result.
 pub fn bench(args: &Bench, common: &Common) -> Result<()> {
     match &args.what {
         What::Kernels(args) => kernels(args, common),
         What::Network(args) => network(args, common),
+        What::Loader(args) => loader(args, common),
     }
 }
 
@@ -173,6 +200,23 @@ fn network(args: &NetworkArgs, common: &Common) -> Result<()> {
     answer(&result, args.json.as_deref(), || result.table())
 }
 
+fn loader(args: &LoaderArgs, common: &Common) -> Result<()> {
+    let words: &[String] = if args.augment == ["none"] { &[] } else { &args.augment };
+    let size: Vec<usize> = args.size.split('x').map_while(|side| side.parse().ok()).collect();
+    let size = <[usize; 3]>::try_from(size).map_err(|_| usage!("--size {}: must be HxWxC, such as 32x32x3", args.size))?;
+    let load = Load {
+        size,
+        augment: Augment::parse(words)?,
+        batch: args.batch,
+        threads: common.threads.unwrap_or(1),
+        seconds: seconds(args.seconds)?,
+    };
+    load.check()?;
+    writable(args.json.as_deref())?;
+    let result = bench::load(&load)?;
+    answer(&result, args.json.as_deref(), || result.table())
+}
+
 /// Images that the thresholds of random weights are chosen on.
 const CALIBRATION: usize = 16;
 
@@ -200,8 +244,13 @@ fn suitable(args: &NetworkArgs, mode: Mode) -> Result<Lens> {
 /// The device, after a look whether the result can be written.
 pub fn prepared(common: &Common, json: Option<&Path>) -> Result<Device> {
     let device = device(common)?;
-    json.filter(|path| *path != Path::new("-")).map_or(Ok(()), file::writable)?;
+    writable(json)?;
     Ok(device)
+}
+
+/// A look whether the result can be written.
+fn writable(json: Option<&Path>) -> Result<()> {
+    json.filter(|path| *path != Path::new("-")).map_or(Ok(()), file::writable)
 }
 
 /// A trained network, at `steps` if it has spikes.

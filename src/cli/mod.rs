@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod commands;
+mod data;
 mod evaluate;
 mod import;
 mod predict;
@@ -90,6 +91,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Export(args) => import::export(&args, &common),
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
+        Command::Data(args) => data::data(&args, &common),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }

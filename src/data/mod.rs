@@ -4,11 +4,12 @@
 //! returns a [`Dataset`]; [`Loader`] turns its images into batches of floats, augmented, on a background thread.
 
 mod augment;
+pub mod fetch;
 mod idx;
 mod loader;
 mod sets;
 
-pub use augment::{Augment, Flip};
+pub use augment::{Augment, Crop, Flip};
 pub use loader::{Batch, Last, Loader, Order, Plan};
 pub use sets::{Spec, load, names, spec};
 
@@ -95,6 +96,7 @@ pub struct Dataset {
 }
 
 /// A raw pixel in [0, 1].
+#[inline]
 fn unit(pixel: u8) -> f32 {
     f32::from(pixel) / 255.0
 }

@@ -97,6 +97,29 @@ fn a_checkpoint_is_measured_and_a_file_is_written() {
 }
 
 #[test]
+fn the_loader_is_measured_by_itself() {
+    let house = House::new("bench-loader");
+    for (words, read, threads) in
+        [("", "crop:4 flip cutout:8", 1), ("--augment resized,flip --threads 2", "resized flip", 2), ("--augment none", "", 1)]
+    {
+        let result = json(&house, &format!("bench loader --size 9x7x3 --batch 64 --seconds 0 {words}"));
+        assert_eq!((&result["size"], &result["batch"], &result["threads"]), (&vec![9, 7, 3].into(), &64.into(), &threads.into()));
+        assert_eq!(result["augment"], Value::from(read.split_whitespace().collect::<Vec<_>>()));
+        let rate = number(&result, "images_per_s");
+        assert!(number(&result, "images_per_s_low") <= rate && rate <= number(&result, "images_per_s_high"), "{result}");
+        assert_eq!(number(&result, "bytes"), (9 * 7 * 3 * 5) as f64);
+        number(&result, "floor_us");
+        if cfg!(unix) {
+            let (us, core) = (number(&result, "cpu_us_per_image"), number(&result, "images_per_core_s"));
+            assert!((us * core / 1e6 - 1.0).abs() < 1e-9 && (number(&result, "core_at_50k") * core / 5e4 - 1.0).abs() < 1e-9, "{result}");
+        }
+    }
+    let said = house.good("bench loader --size 8x8x1 --batch 64 --seconds 0 --json loader.json");
+    assert!(said.out.contains("images/s a core") && said.out.contains("8x8x1 crop:4 flip cutout:8"), "{}", said.out);
+    assert_eq!(house.json("loader.json")["batch"], 64);
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     let house = House::new("bench-bad");
     house.nets();
@@ -128,9 +151,19 @@ fn what_cannot_be_measured_is_refused() {
         ("bench network --mode attack --defense at", &["--defense at", "--mode train"]),
         ("bench network --arch vgg:3 --mode train --defense mart", &["mart", "trades"]),
         ("bench network --arch vgg:3 --mode train --defense attt", &["attt"]),
+        ("bench loader --size 32x32", &["--size 32x32", "HxWxC"]),
+        ("bench loader --size 0x8x3", &["--size 0x8x3", "1 to 1024"]),
+        ("bench loader --size 8x8x3x1", &["HxWxC"]),
+        ("bench loader --batch 0", &["--batch 0", "between 1"]),
+        ("bench loader --threads 65", &["--threads 65", "1 to 64"]),
+        ("bench loader --threads 0", &["--threads 0"]),
+        ("bench loader --augment crop,resized", &["cropped once"]),
+        ("bench loader --augment flp", &["did you mean \"flip\"?"]),
+        ("bench loader --seconds -1", &["--seconds -1"]),
     ] {
         house.refused(2, line, words);
     }
     house.refused(1, "bench network --checkpoint nowhere", &["nowhere"]);
     house.refused(1, "bench kernels --json nowhere/result.json", &["nowhere"]);
+    house.refused(1, "bench loader --json nowhere/result.json", &["nowhere"]);
 }

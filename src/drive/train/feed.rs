@@ -1,13 +1,17 @@
 //! The batches of an epoch on the device. A GPU is sent bytes and augments them itself; the CPU gets numbers that the
-//! loader's thread has made. The pixels are the same to the bit.
+//! loader's thread has made, and so does a GPU where the crop is resized, which no kernel knows. The pixels are the same to
+//! the bit.
 
 use super::upload;
 use crate::base::Result;
-use crate::data::{Augment, Images, Loader, Plan};
+use crate::data::{Augment, Crop, Images, Loader, Plan};
 use crate::nn::Model;
 use crate::ops::augment::augment;
 use crate::tensor::{Array, Tensor};
 use std::sync::Arc;
+
+/// The loader's threads beside a GPU: the cores have nothing else to do.
+const THREADS: usize = 4;
 
 /// A batch on the device.
 pub struct Fed {
@@ -39,8 +43,9 @@ pub struct Bytes {
 impl Feed {
     /// One pass over `images` for `model`. Errors: those of [`Loader::new`].
     pub fn new(model: &Model, images: Arc<Images>, plan: Plan) -> Result<Feed> {
-        if !model.device().is_remote() {
-            return Ok(Feed::Numbers(Loader::new(images, plan)?));
+        let remote = model.device().is_remote();
+        if !remote || plan.augment.crop == Crop::Resized {
+            return Ok(Feed::Numbers(Loader::with_threads(images, plan, if remote { THREADS } else { 1 })?));
         }
         plan.check(&images)?;
         let order = plan.order(images.len());
@@ -103,8 +108,9 @@ mod tests {
         let pixels = (0..count * 90).map(|i| (i * 37 % 251) as u8).collect();
         let labels = (0..count as u16).map(|i| i % 2).collect();
         let images = Arc::new(Images { channels: 3, height: 6, width: 5, pixels, labels, classes: 2 });
-        let augment = Augment { crop_pad: 2, flip: Flip::Half, cutout: 2 };
-        for (augment, last) in [(augment, Last::Keep), (Augment::NONE, Last::Drop)] {
+        let augment = Augment { crop: Crop::Padded(2), flip: Flip::Half, cutout: 2 };
+        let resized = Augment { crop: Crop::Resized, ..augment };
+        for (augment, last) in [(augment, Last::Keep), (resized, Last::Keep), (Augment::NONE, Last::Drop)] {
             let plan = Plan { order: Order::Shuffled, last, augment, mean: vec![0.2, 0.4, 0.6], seed: 3, epoch: 2, ..Plan::sequential(4) };
             let all = |device: Device| {
                 let model = tiny(&device, [3, 6, 5]);

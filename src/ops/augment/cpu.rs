@@ -12,10 +12,9 @@ pub fn augment(cpu: &Cpu, images: &Array<u8>, ids: &Array<u32>, augment: Augment
     let mut out = Tensor::unspecified(images.device(), shape);
     let all = Disjoint::new(out.host_mut());
     cpu.each(shape[0], |n| {
-        let mut image = Vec::with_capacity(len);
-        augment.place(&images.host()[n * len..][..len], extents, stream, ids.host()[n] as usize, mean.host(), &mut image);
         // SAFETY: each image is another part.
-        unsafe { all.part(n * len..(n + 1) * len) }.copy_from_slice(&image);
+        let image = unsafe { all.part(n * len..(n + 1) * len) };
+        augment.place(&images.host()[n * len..][..len], extents, stream, ids.host()[n] as usize, mean.host(), image);
     });
     out
 }

@@ -20,10 +20,10 @@ struct Geometry {
     cutout: u32,
 }
 
-pub fn augment(gpu: &Gpu, images: &Array<u8>, ids: &Array<u32>, augment: Augment, stream: Philox, mean: &Tensor) -> Tensor {
+pub fn augment(gpu: &Gpu, images: &Array<u8>, ids: &Array<u32>, augment: Augment, pad: usize, stream: Philox, mean: &Tensor) -> Tensor {
     let shape = images.shape();
     let [count, height, width, channels] = [0, 1, 2, 3].map(|axis| shape[axis] as u32);
-    let (pad, flip, cutout) = (augment.crop_pad as u32, u32::from(augment.flip == Flip::Half), augment.cutout as u32);
+    let (pad, flip, cutout) = (pad as u32, u32::from(augment.flip == Flip::Half), augment.cutout as u32);
     let mut out = Tensor::unspecified(images.device(), shape);
     gpu.run(&kernel::augment_images, rows(shape[0] * shape[1], (shape[2] * shape[3]).div_ceil(4)))
         .value(Geometry { images: count, height, width, channels, pad, flip, cutout })

@@ -1,7 +1,7 @@
 //! Crop, mirror and cutout where the bytes lie: the loader's bits.
 
 use crate::base::Result;
-use crate::data::{Augment, Flip};
+use crate::data::{Augment, Crop, Flip};
 use crate::ops::augment::augment;
 use crate::selftest::data::*;
 use crate::selftest::sheet::Sheet;
@@ -20,8 +20,8 @@ pub fn table(sheet: &mut Sheet) {
 fn naive(raw: &[u8], [h, w, c]: [usize; 3], how: Augment, (seed, epoch, id): (u64, u64, usize), mean: &[f32]) -> Vec<f32> {
     let stream = Augment::stream(seed, epoch);
     let draw = |k: u64, n: usize| stream.below(id as u64 * 8 + k, n) as i64;
-    let pad = how.crop_pad as i64;
-    let (dy, dx) = (draw(0, 2 * how.crop_pad + 1) - pad, draw(1, 2 * how.crop_pad + 1) - pad);
+    let pad = if let Crop::Padded(pad) = how.crop { pad } else { 0 };
+    let (dy, dx) = (draw(0, 2 * pad + 1) - pad as i64, draw(1, 2 * pad + 1) - pad as i64);
     let mirrored = how.flip == Flip::Half && draw(2, 2) == 1;
     let (hole_y, hole_x, side) = (draw(3, h), draw(4, w), how.cutout as i64);
     let cut = |at: usize, centre: i64| (centre - side / 2..centre - side / 2 + side).contains(&(at as i64));

@@ -1,6 +1,6 @@
 //! Who is told what a long job is doing, and may stop it.
 
-use crate::base::{Error, Kind, Result};
+use super::{Error, Kind, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The listener of a long job. The command line shows bars; tests stay silent.
