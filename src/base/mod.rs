@@ -1,7 +1,8 @@
-//! Floor 0: what every room may use. Errors, shapes, randomness, files, and who watches a long job.
+//! Floor 0: what every room may use. Errors, shapes, randomness, files, pickles, and who watches a long job.
 
 mod error;
 pub mod file;
+pub mod pickle;
 pub mod rng;
 mod shape;
 pub mod watch;
