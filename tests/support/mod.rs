@@ -13,6 +13,7 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 pub mod close;
+pub mod datasets;
 pub mod devices;
 pub mod named;
 pub mod network;
