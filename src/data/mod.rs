@@ -1,17 +1,18 @@
 //! Floor 1: image files in, host arrays out. Never heard of a device.
 //!
-//! [`load`] finds a data set by name in the table of [`Spec`]s, checks everything a file can get wrong, and
+//! `formats` has a file for each way in which a data set is stored. [`load`] finds a data set by name in the table of [`Spec`]s, checks everything a file can get wrong, and
 //! returns a [`Dataset`]; [`Loader`] turns its images into batches of floats, augmented, on a background thread.
 
 mod augment;
+mod classes;
 pub mod fetch;
-mod idx;
+mod formats;
 mod loader;
 mod sets;
 
 pub use augment::{Augment, Crop, Flip};
 pub use loader::{Batch, Last, Loader, Order, Plan};
-pub use sets::{Spec, load, names, spec};
+pub use sets::{Spec, load, load_watched, names, recognise, spec};
 
 use crate::base::{Result, ensure};
 use std::ops::Range;
@@ -63,6 +64,30 @@ impl Images {
         Images { pixels: self.pixels[start * self.size()..end * self.size()].to_vec(), labels: self.labels[start..end].to_vec(), ..*self }
     }
 
+    /// The number of images of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        self.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        counts
+    }
+
+    /// Mean and standard deviation of each channel, over all pixels of all images, in [0, 1].
+    pub fn statistics(&self) -> Vec<(f32, f32)> {
+        let mut histograms = vec![[0_u64; 256]; self.channels];
+        for pixel in self.pixels.chunks_exact(self.channels) {
+            pixel.iter().zip(&mut histograms).for_each(|(&value, histogram)| histogram[usize::from(value)] += 1);
+        }
+        let moments = |histogram: &[u64; 256]| {
+            let count = histogram.iter().sum::<u64>().max(1) as f64;
+            let mean_of = |f: &dyn Fn(f64) -> f64| {
+                histogram.iter().enumerate().map(|(value, &n)| n as f64 * f(value as f64 / 255.0)).sum::<f64>() / count
+            };
+            let mean = mean_of(&|value| value);
+            (mean as f32, mean_of(&|value| (value - mean).powi(2)).sqrt() as f32)
+        };
+        histograms.iter().map(moments).collect()
+    }
+
     /// The images in `range` as one batch, sequential and unaugmented.
     ///
     /// # Errors
@@ -92,7 +117,9 @@ pub struct Dataset {
     /// Standard deviation of each channel, of pixels in [0, 1].
     pub std: Vec<f32>,
     /// The name of each class.
-    pub class_names: &'static [&'static str],
+    pub class_names: Vec<String>,
+    /// What it was read from, for people: a line a file or folder.
+    pub files: Vec<String>,
 }
 
 /// A raw pixel in [0, 1].

@@ -1,9 +1,12 @@
 //! The table of data sets: what each is called, which files it wants, what normalises it.
 
-use super::idx::{self, Source};
-use super::{Dataset, Images};
+use super::formats::cifar::{self, Which};
+use super::formats::idx::{self, Source};
+use super::formats::{Contents, folder, svhn, tiny_imagenet};
+use super::{Dataset, Images, classes};
+use crate::base::watch::{Silent, Watch};
 use crate::base::{Result, ensure, fail, suggest, usage};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is known of a data set before its files are read.
@@ -11,58 +14,121 @@ use std::sync::Arc;
 pub struct Spec {
     /// Its name at the command line and in recipes.
     pub name: &'static str,
-    /// The number of classes.
-    pub classes: usize,
-    /// Mean of each channel, of pixels in [0, 1].
+    /// The number of classes; None: as many as the files have.
+    pub classes: Option<usize>,
+    /// Mean of each channel, of pixels in [0, 1]; one value: of all channels.
     pub mean: &'static [f32],
-    /// Standard deviation of each channel, of pixels in [0, 1].
+    /// Standard deviation of each channel, of pixels in [0, 1]; one value: of all channels.
     pub std: &'static [f32],
-    /// The name of each class.
+    /// The name of each class, if the files do not say; empty: their numbers.
     pub class_names: &'static [&'static str],
+    /// The training and test images of the official set; none of a set of one's own.
+    pub official: Option<[usize; 2]>,
     /// How to get its files, for messages.
     pub origin: &'static str,
-    files: Files,
+    format: Format,
 }
 
 /// How a data set is stored; a new format is a new member.
 #[derive(Debug, Clone, Copy)]
-enum Files {
-    /// Four IDX files in a folder.
-    Idx,
+enum Format {
+    /// CIFAR's records, binary or pickled.
+    Cifar(Which),
+    /// MAT-files.
+    Svhn,
+    /// JPEG files and lists.
+    TinyImagenet,
+    /// Four IDX files, in a folder or in one of these below it.
+    Idx(&'static [&'static str]),
     /// Four IDX files in a folder or, without one, in the program itself.
     IdxEmbedded,
+    /// A folder a class.
+    Folder,
 }
 
-const CLOTHES: &[&str] = &["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
-const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const MNIST_FOLDERS: &[&str] = &["raw", "MNIST/raw"];
+const FASHION_FOLDERS: &[&str] = &["raw", "FashionMNIST/raw"];
 
 const SPECS: &[Spec] = &[
     Spec {
-        name: "fashion-mnist-7k",
-        classes: 10,
-        mean: &[0.286],
-        std: &[0.353],
-        class_names: CLOTHES,
-        origin: "leave --data out: it is part of the program",
-        files: Files::IdxEmbedded,
+        name: "cifar10",
+        classes: Some(10),
+        mean: &[0.4914, 0.4822, 0.4465],
+        std: &[0.2023, 0.1994, 0.2010],
+        class_names: classes::CIFAR10,
+        official: Some([50_000, 10_000]),
+        origin: "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
+        format: Format::Cifar(Which::Ten),
     },
     Spec {
-        name: "fashion-mnist",
-        classes: 10,
-        mean: &[0.286],
-        std: &[0.353],
-        class_names: CLOTHES,
-        origin: "see https://github.com/zalandoresearch/fashion-mnist or Debian's package dataset-fashion-mnist",
-        files: Files::Idx,
+        name: "cifar100",
+        classes: Some(100),
+        mean: &[0.5071, 0.4867, 0.4408],
+        std: &[0.2675, 0.2565, 0.2761],
+        class_names: classes::CIFAR100,
+        official: Some([50_000, 10_000]),
+        origin: "cifar-100-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
+        format: Format::Cifar(Which::Hundred),
+    },
+    Spec {
+        name: "svhn",
+        classes: Some(10),
+        mean: &[0.5],
+        std: &[0.5],
+        class_names: classes::DIGITS,
+        official: Some([73_257, 26_032]),
+        origin: "see http://ufldl.stanford.edu/housenumbers, format 2",
+        format: Format::Svhn,
+    },
+    Spec {
+        name: "tinyimagenet",
+        classes: None,
+        mean: &[0.485, 0.456, 0.406],
+        std: &[0.229, 0.224, 0.225],
+        class_names: &[],
+        official: Some([100_000, 10_000]),
+        origin: "http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpacked",
+        format: Format::TinyImagenet,
     },
     Spec {
         name: "mnist",
-        classes: 10,
+        classes: Some(10),
         mean: &[0.1307],
         std: &[0.3081],
-        class_names: DIGITS,
+        class_names: classes::DIGITS,
+        official: Some([60_000, 10_000]),
         origin: "see https://yann.lecun.com/exdb/mnist",
-        files: Files::Idx,
+        format: Format::Idx(MNIST_FOLDERS),
+    },
+    Spec {
+        name: "fashion-mnist",
+        classes: Some(10),
+        mean: &[0.286],
+        std: &[0.353],
+        class_names: classes::CLOTHES,
+        official: Some([60_000, 10_000]),
+        origin: "see https://github.com/zalandoresearch/fashion-mnist or Debian's package dataset-fashion-mnist",
+        format: Format::Idx(FASHION_FOLDERS),
+    },
+    Spec {
+        name: "fashion-mnist-7k",
+        classes: Some(10),
+        mean: &[0.286],
+        std: &[0.353],
+        class_names: classes::CLOTHES,
+        official: Some([6_000, 1_000]),
+        origin: "leave --data out: it is part of the program",
+        format: Format::IdxEmbedded,
+    },
+    Spec {
+        name: "folder",
+        classes: None,
+        mean: &[0.5],
+        std: &[0.5],
+        class_names: &[],
+        official: None,
+        origin: "a tree of your own: train/CLASS/*.png and test/CLASS/*.png",
+        format: Format::Folder,
     },
 ];
 
@@ -79,65 +145,114 @@ pub fn spec(name: &str) -> Result<&'static Spec> {
     SPECS.iter().find(|spec| spec.name == name).ok_or_else(|| usage!("no data set is called \"{name}\"{}", suggest(name, names())))
 }
 
-/// Loads the data set called `name` from the folder `dir`; without one, from the program itself if it is embedded.
+/// As [`load_watched`], and nobody watches.
+///
+/// # Errors
+/// As `load_watched`.
+pub fn load(name: &str, dir: Option<&Path>) -> Result<Dataset> {
+    load_watched(name, dir, &Silent)
+}
+
+/// Loads the data set called `name` from the folder `dir`; without one, from the program itself if it is embedded. Pictures
+/// are decoded once and kept beside their files, of which `watch` is told.
 ///
 /// # Errors
 /// A usage error for an unknown name or a folder that is needed and not given; a failure, one line with the file,
-/// for a folder or a file that is missing or broken.
-pub fn load(name: &str, dir: Option<&Path>) -> Result<Dataset> {
+/// for a folder or a file that is missing or broken; an interrupt.
+pub fn load_watched(name: &str, dir: Option<&Path>, watch: &dyn Watch) -> Result<Dataset> {
     let spec = spec(name)?;
-    let [train, test] = match (spec.files, dir) {
-        (Files::IdxEmbedded, None) => embedded(spec)?,
-        (Files::Idx, None) => {
-            return Err(usage!("{name} is not part of the program: pass the folder of its files with --data DIR ({})", spec.origin));
-        }
-        (Files::Idx | Files::IdxEmbedded, Some(dir)) => folder(spec, dir)?,
+    let contents = match dir {
+        Some(dir) => spec.read(dir, watch)?,
+        None if matches!(spec.format, Format::IdxEmbedded) => embedded(spec)?,
+        None => return Err(usage!("{name} is not part of the program: pass the folder of its files with --data DIR ({})", spec.origin)),
     };
+    let Contents { train, test, class_names, files } = contents;
+    let side = |images: &Images| [images.height, images.width];
     ensure!(
-        (train.height, train.width) == (test.height, test.width),
+        side(&train) == side(&test),
         "{name}: training images are {}x{}, test images {}x{}; take all files from the same download",
         train.height,
         train.width,
         test.height,
         test.width
     );
-    Ok(Dataset {
-        name: spec.name,
-        train: Arc::new(train),
-        test: Arc::new(test),
-        mean: spec.mean.to_vec(),
-        std: spec.std.to_vec(),
-        class_names: spec.class_names,
-    })
+    let class_names = match (class_names.is_empty(), spec.class_names.is_empty()) {
+        (false, _) => class_names,
+        (true, false) => spec.class_names.iter().map(|name| name.to_string()).collect(),
+        (true, true) => (0..train.classes).map(|class| class.to_string()).collect(),
+    };
+    let every_channel = |values: &[f32]| if values.len() == 1 { vec![values[0]; train.channels] } else { values.to_vec() };
+    let (mean, std) = (every_channel(spec.mean), every_channel(spec.std));
+    Ok(Dataset { name: spec.name, train: Arc::new(train), test: Arc::new(test), mean, std, class_names, files })
 }
 
-/// Training images, training labels, test images, test labels.
-const IDX_FILES: [&str; 4] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+/// The data sets that seem to lie in the folder `dir`, by the names of its files; MNIST and Fashion-MNIST, whose files have the
+/// same names, are told apart by their brightness.
+///
+/// # Errors
+/// `dir` cannot be read; no set lies there, or several do; MNIST-like files are broken.
+pub fn recognise(dir: &Path) -> Result<&'static str> {
+    ensure!(dir.exists(), "there is no folder {}; name the folder of a data set's files", dir.display());
+    let here: Vec<&Spec> = SPECS.iter().filter(|spec| spec.lies_in(dir)).collect();
+    match here[..] {
+        [] => {
+            let valid = names().filter(|name| *name != "fashion-mnist-7k").collect::<Vec<_>>().join(", ");
+            Err(fail!("no data set that is known lies in {}; say with --dataset which it should be ({valid})", dir.display()))
+        }
+        [one] => Ok(one.name),
+        [digits, clothes] if [digits.name, clothes.name] == ["mnist", "fashion-mnist"] => {
+            let data = digits.read(dir, &Silent)?;
+            let (mean, _) = data.train.statistics()[0];
+            let off = |spec: &Spec| (mean - spec.mean[0]).abs();
+            Ok(if off(digits) <= off(clothes) { digits.name } else { clothes.name })
+        }
+        _ => {
+            let found = here.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+            Err(fail!("{} holds more than one data set: {found}; say which with --dataset", dir.display()))
+        }
+    }
+}
 
-/// Training and test images from a folder of IDX files, each plain or gzipped.
-fn folder(spec: &Spec, dir: &Path) -> Result<[Images; 2]> {
-    let wanted = || format!("{} wants {} in it, each plain or with .gz ({})", spec.name, IDX_FILES.join(", "), spec.origin);
-    let entries = std::fs::read_dir(dir).map_err(|cause| fail!("cannot read the data folder {}: {cause}; {}", dir.display(), wanted()))?;
-    ensure!(entries.count() > 0, "the data folder {} is empty; {}", dir.display(), wanted());
-    let paths = IDX_FILES.map(|file| [dir.join(file), dir.join(format!("{file}.gz"))].into_iter().find(|path| path.is_file()));
-    let missing: Vec<&str> = IDX_FILES.iter().zip(&paths).filter(|(_, path)| path.is_none()).map(|(&file, _)| file).collect();
-    ensure!(missing.is_empty(), "the data folder {} lacks {}; {}", dir.display(), missing.join(", "), wanted());
-    let found: Vec<PathBuf> = paths.into_iter().flatten().collect();
-    let read = |at: usize| idx::read(&Source::File(&found[at]), &Source::File(&found[at + 1]), spec.classes);
-    Ok([read(0)?, read(2)?])
+impl Spec {
+    /// What the files in `dir` hold.
+    fn read(&self, dir: &Path, watch: &dyn Watch) -> Result<Contents> {
+        match self.format {
+            Format::Cifar(which) => cifar::read(which, dir, self.origin),
+            Format::Svhn => svhn::read(dir, self.origin),
+            Format::TinyImagenet => tiny_imagenet::read(dir, self.origin, watch),
+            Format::Idx(below) => idx::read_folder(&idx::wanted(self.name, below, self.origin), dir, self.classes.unwrap_or(10)),
+            Format::IdxEmbedded => idx::read_folder(&idx::wanted(self.name, &[], self.origin), dir, self.classes.unwrap_or(10)),
+            Format::Folder => folder::read(dir, watch),
+        }
+    }
+
+    /// Whether a file of the set lies in `dir`. The embedded subset is never found: its files are Fashion-MNIST's.
+    fn lies_in(&self, dir: &Path) -> bool {
+        match self.format {
+            Format::Cifar(which) => cifar::home(which, dir).is_some(),
+            Format::Svhn => svhn::wanted(self.origin).home(dir).is_some(),
+            Format::TinyImagenet => tiny_imagenet::wanted(self.origin).home(dir).is_some(),
+            Format::Idx(below) => idx::wanted(self.name, below, self.origin).home(dir).is_some(),
+            Format::IdxEmbedded => false,
+            Format::Folder => folder::lies_in(dir) && tiny_imagenet::wanted(self.origin).home(dir).is_none(),
+        }
+    }
 }
 
 /// Training and test images of the subset in `assets/fashion-mnist-7k`.
-fn embedded(spec: &Spec) -> Result<[Images; 2]> {
+fn embedded(spec: &Spec) -> Result<Contents> {
     macro_rules! asset {
         ($file:literal) => {
             Source::Embedded($file, include_bytes!(concat!("../../assets/fashion-mnist-7k/", $file)))
         };
     }
-    Ok([
-        idx::read(&asset!("train-images-idx3-ubyte.gz"), &asset!("train-labels-idx1-ubyte.gz"), spec.classes)?,
-        idx::read(&asset!("t10k-images-idx3-ubyte.gz"), &asset!("t10k-labels-idx1-ubyte.gz"), spec.classes)?,
-    ])
+    let classes = spec.classes.unwrap_or(10);
+    Ok(Contents {
+        train: idx::read(&asset!("train-images-idx3-ubyte.gz"), &asset!("train-labels-idx1-ubyte.gz"), classes)?,
+        test: idx::read(&asset!("t10k-images-idx3-ubyte.gz"), &asset!("t10k-labels-idx1-ubyte.gz"), classes)?,
+        class_names: Vec::new(),
+        files: vec!["part of the program".to_string()],
+    })
 }
 
 #[cfg(test)]

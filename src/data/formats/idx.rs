@@ -4,8 +4,9 @@
 //! Source: the format note on the MNIST page. Images have magic 0x00000803 and extents N, H, W; labels have
 //! 0x00000801 and extent N. Nothing is allocated from an unchecked header: the payload grows as it arrives.
 
-use super::Images;
+use super::{Contents, Wanted, told};
 use crate::base::{Result, ensure, fail};
+use crate::data::Images;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
@@ -17,8 +18,26 @@ const MOST_SIDE: usize = 4096;
 /// More payload than this is a broken header.
 const MOST_BYTES: usize = 1 << 31;
 
+/// The four files of `set` and where they may lie: `raw` and `MNIST/raw` are torchvision's folders.
+pub(in crate::data) fn wanted<'a>(set: &'a str, below: &'a [&'a str], origin: &'a str) -> Wanted<'a> {
+    const FILES: &[&str] = &["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+    Wanted { set, files: FILES, endings: &["", ".gz"], below, archives: &[], origin }
+}
+
+/// Reads the files `wanted` in `dir` or below it, each plain or gzipped.
+///
+/// # Errors
+/// One line with the file and the cure: files that are missing, and those of [`read`].
+pub(in crate::data) fn read_folder(wanted: &Wanted, dir: &Path, classes: usize) -> Result<Contents> {
+    let paths = wanted.find(dir)?;
+    let split = |at: usize| read(&Source::File(&paths[at]), &Source::File(&paths[at + 1]), classes);
+    let [train, test] = [split(0)?, split(2)?];
+    let files = vec![told(&paths[0], train.len()), told(&paths[2], test.len())];
+    Ok(Contents { train, test, class_names: Vec::new(), files })
+}
+
 /// Where the bytes of a file come from.
-pub(super) enum Source<'a> {
+pub(in crate::data) enum Source<'a> {
     /// A file on disk.
     File(&'a Path),
     /// A file embedded in the program, and its name for messages.
@@ -49,7 +68,7 @@ impl Source<'_> {
 /// # Errors
 /// One line with the file and the values: unreadable, corrupt gzip, wrong magic number, impossible extents,
 /// payload too short or too long, no images, another number of labels than of images, a label out of range.
-pub(super) fn read(images: &Source, labels: &Source, classes: usize) -> Result<Images> {
+pub(in crate::data) fn read(images: &Source, labels: &Source, classes: usize) -> Result<Images> {
     let (extents, pixels) = payload(images, IMAGES, "images")?;
     let (count, labels_read) = payload(labels, LABELS, "labels")?;
     let relation = if count[0] < extents[0] { "fewer" } else { "more" };
