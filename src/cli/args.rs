@@ -102,8 +102,8 @@ pub enum Command {
         after_help = "Example:\n  caltrop selftest --device cuda\n  caltrop selftest --device cuda --ops conform,conv --json selftest.json"
     )]
     Selftest(Selftest),
-    /// Get the files of a data set
-    #[command(after_help = "Example:\n  caltrop data get cifar10 --out ~/data/cifar10")]
+    /// Data sets: download one, say what lies in a folder
+    #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
     Data(Data),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]

@@ -43,15 +43,15 @@ pub fn device(common: &Common) -> Result<Device> {
     Ok(Device::named(&common.device, common.threads)?.with_precision(common.precision.into()))
 }
 
-/// The data set `name`, from `dir` or embedded.
-pub fn dataset(name: &str, dir: Option<&Path>) -> Result<Dataset> {
-    data::load(name, dir)
+/// The data set `name`, from `dir` or embedded; pictures that are decoded for the first time show how far it is.
+pub fn dataset(name: &str, dir: Option<&Path>, common: &Common) -> Result<Dataset> {
+    data::load_watched(name, dir, &Shown::new(common.quiet))
 }
 
 /// The data set of a checkpoint: `--dataset`, else the one in its metadata.
-pub fn dataset_of(path: &Path, meta: &Meta, name: Option<&str>, dir: Option<&Path>) -> Result<Dataset> {
+pub fn dataset_of(path: &Path, meta: &Meta, name: Option<&str>, dir: Option<&Path>, common: &Common) -> Result<Dataset> {
     match name.or(meta.dataset.as_deref()) {
-        Some(name) => dataset(name, dir),
+        Some(name) => dataset(name, dir, common),
         None => Err(usage!("{}: the checkpoint names no data set; give --dataset (and --data)", path.display())),
     }
 }
@@ -139,7 +139,7 @@ impl Job {
 
     fn run(self, ending: Ending, common: &Common) -> Result<()> {
         let device = device(common)?;
-        let data = dataset(&self.recipe.dataset, self.data.as_deref())?;
+        let data = dataset(&self.recipe.dataset, self.data.as_deref(), common)?;
         if let Ending::Snn(model, _) = &ending {
             fits(model, &data)?;
         }
@@ -194,7 +194,7 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     if ann.spec().steps > 0 {
         return Err(usage!("{}: this network is a spiking one already (T = {}); give an ANN", args.checkpoint.display(), ann.spec().steps));
     }
-    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref())?;
+    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&ann, &data)?;
     let spec = Spec { steps: args.steps, bias: true, ..ann.spec().clone() };
     let batches = drive::calibration_batches(&ann, &data, &how, Augment::NONE, args.seed)?;

@@ -59,7 +59,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         model.set_steps(steps);
     }
     suits(&args.lens, &model)?;
-    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref())?;
+    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data)?;
     let count = args.images.unwrap_or(data.test.len());
     if count > data.test.len() {

@@ -11,6 +11,7 @@ mod loader;
 mod sets;
 
 pub use augment::{Augment, Crop, Flip};
+pub use formats::commas;
 pub use loader::{Batch, Last, Loader, Order, Plan};
 pub use sets::{Spec, load, load_watched, names, recognise, spec};
 

@@ -57,7 +57,7 @@ const SPECS: &[Spec] = &[
         std: &[0.2023, 0.1994, 0.2010],
         class_names: classes::CIFAR10,
         official: Some([50_000, 10_000]),
-        origin: "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
+        origin: "`caltrop data get cifar10`, or cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
         format: Format::Cifar(Which::Ten),
     },
     Spec {
@@ -67,7 +67,7 @@ const SPECS: &[Spec] = &[
         std: &[0.2675, 0.2565, 0.2761],
         class_names: classes::CIFAR100,
         official: Some([50_000, 10_000]),
-        origin: "cifar-100-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
+        origin: "`caltrop data get cifar100`, or cifar-100-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
         format: Format::Cifar(Which::Hundred),
     },
     Spec {
@@ -77,7 +77,7 @@ const SPECS: &[Spec] = &[
         std: &[0.5],
         class_names: classes::DIGITS,
         official: Some([73_257, 26_032]),
-        origin: "see http://ufldl.stanford.edu/housenumbers, format 2",
+        origin: "`caltrop data get svhn`, or format 2 of http://ufldl.stanford.edu/housenumbers",
         format: Format::Svhn,
     },
     Spec {
@@ -87,7 +87,7 @@ const SPECS: &[Spec] = &[
         std: &[0.229, 0.224, 0.225],
         class_names: &[],
         official: Some([100_000, 10_000]),
-        origin: "http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpacked",
+        origin: "`caltrop data get tinyimagenet`, or http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpacked",
         format: Format::TinyImagenet,
     },
     Spec {
@@ -97,7 +97,7 @@ const SPECS: &[Spec] = &[
         std: &[0.3081],
         class_names: classes::DIGITS,
         official: Some([60_000, 10_000]),
-        origin: "see https://yann.lecun.com/exdb/mnist",
+        origin: "`caltrop data get mnist`, or https://yann.lecun.com/exdb/mnist",
         format: Format::Idx(MNIST_FOLDERS),
     },
     Spec {
@@ -107,7 +107,7 @@ const SPECS: &[Spec] = &[
         std: &[0.353],
         class_names: classes::CLOTHES,
         official: Some([60_000, 10_000]),
-        origin: "see https://github.com/zalandoresearch/fashion-mnist or Debian's package dataset-fashion-mnist",
+        origin: "`caltrop data get fashion-mnist`, or Debian's package dataset-fashion-mnist",
         format: Format::Idx(FASHION_FOLDERS),
     },
     Spec {

@@ -1,4 +1,4 @@
-//! Floor 9: records in; `report.json`, PNG plots and one self-contained HTML page out.
+//! Floor 9: records in; `report.json`, PNG plots and one self-contained HTML page out. And the mosaic of a data set.
 //!
 //! A figure is a list of panels (`figures`), a panel a scene of simple shapes (`scene`, `chart`); the page takes them
 //! as SVG in the colours of its style sheet (`svg`), the files as PNG (`png`).
@@ -6,6 +6,7 @@
 mod chart;
 mod figures;
 mod json;
+mod mosaic;
 mod page;
 mod png;
 mod scene;
@@ -14,6 +15,8 @@ mod words;
 
 #[cfg(test)]
 mod tests;
+
+pub use mosaic::{Row, mosaic};
 
 use crate::base::{Error, Result, file};
 use crate::record::Report;

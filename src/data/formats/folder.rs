@@ -3,7 +3,7 @@
 //! Classes are numbered in the alphabetical order of their folders. Test images are taken from the classes in turn, so that
 //! the first so many of them are a fair sample.
 
-use super::pictures::{ENDINGS, Grey, Kind, Split, images};
+use super::pictures::{Demand, ENDINGS, Grey, Split, images};
 use super::{Contents, entries, listing, told};
 use crate::base::watch::Watch;
 use crate::base::{Result, ensure, fail};
@@ -38,10 +38,8 @@ pub(in crate::data) fn read(dir: &Path, watch: &dyn Watch) -> Result<Contents> {
     for class in self::classes(&dir.join(test))? {
         ensure!(classes.contains(&class), "{} is a class that {} lacks", dir.join(test).join(class).display(), dir.join("train").display());
     }
-    let splits = [pictures(dir, "train", &classes)?, pictures(dir, test, &classes)?];
-    let [train_split, test_split] = splits;
-    let splits = [one_by_one(train_split), in_turn(test_split)];
-    let [train, test_images] = images(dir, splits, classes.len(), Kind { side: None, grey: Grey::Kept }, watch)?;
+    let splits = [one_by_one(pictures(dir, "train", &classes)?), in_turn(pictures(dir, test, &classes)?)];
+    let [train, test_images] = images(dir, splits, classes.len(), Demand { side: None, grey: Grey::Kept }, watch)?;
     let files = vec![told(&dir.join("train"), train.len()), told(&dir.join(test), test_images.len())];
     Ok(Contents { train, test: test_images, class_names: classes, files })
 }

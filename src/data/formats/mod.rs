@@ -112,7 +112,7 @@ fn packed(file: &Path) -> Error {
     } else if [".tar.gz", ".tgz", ".tar"].iter().any(|ending| text.ends_with(ending)) {
         fail!("{name} is an archive; unpack it first: tar -xf {name} -C {dir}")
     } else {
-        fail!("{name} is a file; name the folder that holds the data set's files")
+        fail!("the data folder {name} is a file; name the folder that holds the data set's files")
     }
 }
 
@@ -156,7 +156,7 @@ fn foreign(path: &Path, start: &[u8], wanted: &str, otherwise: impl FnOnce() -> 
 }
 
 /// Thousands apart by commas, as the data sets' pages write them.
-pub(super) fn commas(count: usize) -> String {
+pub fn commas(count: usize) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
     groups.join(",")

@@ -3,7 +3,7 @@
 use super::cache::{self, Key, Pixels, Unfit};
 use super::{foreign, whole};
 use crate::base::watch::{self, Watch};
-use crate::base::{Error, Result, ensure, fail};
+use crate::base::{Error, Kind, Result, ensure, fail};
 use crate::data::Images;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
@@ -27,7 +27,7 @@ pub(super) struct Split {
 
 /// What the pictures have to be.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct Demand {
     /// Rows and columns; None: those of the first.
     pub(super) side: Option<[usize; 2]>,
     /// What becomes of grey ones.
@@ -47,7 +47,7 @@ pub(super) enum Grey {
 ///
 /// # Errors
 /// One line with the file: not a PNG or JPEG picture, corrupt, of another size or colour type than wanted; an interrupt.
-pub(super) fn images(root: &Path, splits: [Split; 2], classes: usize, kind: Kind, watch: &dyn Watch) -> Result<[Images; 2]> {
+pub(super) fn images(root: &Path, splits: [Split; 2], classes: usize, demand: Demand, watch: &dyn Watch) -> Result<[Images; 2]> {
     let files: Vec<&PathBuf> = splits.iter().flat_map(|split| &split.files).collect();
     let marks: Vec<Vec<u8>> = files.par_iter().map(|file| cache::mark(root, file)).collect();
     let key = Key { counts: [splits[0].files.len(), splits[1].files.len()], sources: cache::digest(&marks) };
@@ -60,7 +60,7 @@ pub(super) fn images(root: &Path, splits: [Split; 2], classes: usize, kind: Kind
                 Unfit::Stale => " anew, for they changed",
                 Unfit::Broken => " anew, for the cache is damaged or from another version",
             };
-            let pixels = decoded(root, &files, key.counts[0], kind, watch)?;
+            let pixels = decoded(root, &files, key.counts[0], demand, watch)?;
             watch.end(&match cache::write(&path, key, &pixels) {
                 Ok(()) => format!("decoded {} pictures{why}; kept in {}", files.len(), path.display()),
                 Err(error) => format!("decoded {} pictures{why}; next time again, for there is no cache: {error}", files.len()),
@@ -76,11 +76,12 @@ pub(super) fn images(root: &Path, splits: [Split; 2], classes: usize, kind: Kind
 }
 
 /// The pixels of `files`, the first `train` of which are the training images.
-fn decoded(root: &Path, files: &[&PathBuf], train: usize, kind: Kind, watch: &dyn Watch) -> Result<Pixels> {
+fn decoded(root: &Path, files: &[&PathBuf], train: usize, demand: Demand, watch: &dyn Watch) -> Result<Pixels> {
     watch.begin("decode", files.len() as u64);
-    let mut pile = Pile { kind, channels: if kind.grey == Grey::Expanded { 3 } else { 1 }, first: None, pixels: Vec::new() };
+    let mut pile = Pile { demand, channels: if demand.grey == Grey::Expanded { 3 } else { 1 }, first: None, pixels: Vec::new() };
     for chunk in files.chunks(CHUNK) {
-        watch::check()?;
+        let interrupted = |_| Error::new(Kind::Interrupted, "interrupted while decoding images; start the same command again");
+        watch::check().map_err(interrupted)?;
         let pictures: Vec<Result<Picture>> = chunk.par_iter().map(|file| picture(&root.join(file))).collect();
         for (file, picture) in chunk.iter().zip(pictures) {
             pile.add(&root.join(file), picture?, files.len())?;
@@ -103,7 +104,7 @@ struct Picture {
 
 /// Pictures of one size, one behind the other.
 struct Pile {
-    kind: Kind,
+    demand: Demand,
     channels: usize,
     first: Option<(PathBuf, [usize; 2])>,
     pixels: Vec<u8>,
@@ -111,13 +112,13 @@ struct Pile {
 
 impl Pile {
     fn side(&self) -> Option<[usize; 2]> {
-        self.kind.side.or(self.first.as_ref().map(|(_, side)| *side))
+        self.demand.side.or(self.first.as_ref().map(|(_, side)| *side))
     }
 
     /// Adds one of `count` pictures.
     fn add(&mut self, path: &Path, picture: Picture, count: usize) -> Result<()> {
         let (name, side) = (path.display(), [picture.height, picture.width]);
-        if let Some([height, width]) = self.kind.side {
+        if let Some([height, width]) = self.demand.side {
             ensure!(side == [height, width], "{name} is {}x{}, images of this set are {height}x{width}; replace it", side[0], side[1]);
         }
         if let Some((first, [height, width])) = &self.first {
@@ -129,7 +130,7 @@ impl Pile {
                 first.display()
             );
         } else {
-            let bytes = count.checked_mul(self.channels * picture.height * picture.width).unwrap_or(usize::MAX);
+            let bytes = count.saturating_mul(self.channels * picture.height * picture.width);
             self.pixels.try_reserve_exact(bytes).map_err(|_| {
                 fail!("{count} images of {}x{} like {name} take {bytes} bytes, more than there is; scale them down", side[0], side[1])
             })?;

@@ -4,7 +4,7 @@
 //! Classes are numbered in the alphabetical order of their WordNet ids, as torchvision's ImageFolder does and so the public
 //! checkpoints, not in the order of `wnids.txt`. Test images are in the order of their numbers in either layout.
 
-use super::pictures::{Grey, Kind, Split, images};
+use super::pictures::{Demand, Grey, Split, images};
 use super::{Contents, Wanted, listing, told, whole};
 use crate::base::watch::Watch;
 use crate::base::{Error, Result, ensure, fail};
@@ -45,8 +45,8 @@ pub(in crate::data) fn read(dir: &Path, origin: &str, watch: &dyn Watch) -> Resu
     let test = if annotations.is_file() { annotated(&root, &annotations, &labels)? } else { by_class(&root, "val", &wnids)? };
     let test = in_order_of_numbers(test);
     let class_names = names(&root.join("words.txt"), &wnids)?;
-    let kind = Kind { side: Some([SIDE, SIDE]), grey: Grey::Expanded };
-    let [train, test] = images(&root, [train, test], wnids.len(), kind, watch)?;
+    let demand = Demand { side: Some([SIDE, SIDE]), grey: Grey::Expanded };
+    let [train, test] = images(&root, [train, test], wnids.len(), demand, watch)?;
     let files = vec![told(&root.join("train"), train.len()), told(&root.join("val"), test.len())];
     Ok(Contents { train, test, class_names, files })
 }
