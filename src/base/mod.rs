@@ -1,7 +1,8 @@
-//! Floor 0: what every room may use. Errors, shapes, randomness.
+//! Floor 0: what every room may use. Errors, shapes, randomness, pickles.
 
 mod error;
 pub mod file;
+pub mod pickle;
 pub mod rng;
 mod shape;
 
