@@ -190,12 +190,16 @@ impl<'b, 'g> Machine<'b, 'g> {
         self.take(usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// Text up to a line break, which is dropped.
-    fn line(&mut self) -> Result<&'b str> {
+    /// Bytes up to a line break, which is dropped.
+    fn until_break(&mut self) -> Result<&'b [u8]> {
         let left = &self.bytes[self.at..];
         let end = left.iter().position(|&byte| byte == b'\n').ok_or_else(|| fail!("a line without an end; the file is truncated"))?;
         self.at += end + 1;
-        let line = std::str::from_utf8(&left[..end]).map_err(|_| fail!("a line that is no text"))?;
+        Ok(&left[..end])
+    }
+
+    fn line(&mut self) -> Result<&'b str> {
+        let line = std::str::from_utf8(self.until_break()?).map_err(|_| fail!("a line that is no text"))?;
         Ok(line.trim_end_matches('\r'))
     }
 
@@ -277,21 +281,25 @@ impl<'b, 'g> Machine<'b, 'g> {
         Ok(())
     }
 
-    /// Protocol 0's unicode: Latin-1 with \u escapes. As much of it as ASCII has.
+    /// Protocol 0's unicode: Latin-1, and \u escapes.
     fn escaped(&mut self) -> Result<()> {
-        let line = self.line()?;
-        ensure!(line.is_ascii(), "a string of protocol 0 beyond ASCII; pickle it with protocol 2");
-        let mut text = String::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(start) = rest.find("\\u").into_iter().chain(rest.find("\\U")).min() {
-            let width = if rest.as_bytes()[start + 1] == b'u' { 4 } else { 8 };
-            text.push_str(&rest[..start]);
-            let digits = rest.get(start + 2..start + 2 + width).ok_or_else(|| fail!("a broken \\u escape"))?;
-            let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32).ok_or_else(|| fail!("a broken \\u escape"))?;
-            text.push(code);
-            rest = &rest[start + 2 + width..];
+        let mut rest = self.until_break()?;
+        let mut text = String::with_capacity(rest.len());
+        while let [byte, after @ ..] = rest {
+            let width = match (byte, after.first()) {
+                (b'\\', Some(b'u')) => 4,
+                (b'\\', Some(b'U')) => 8,
+                _ => {
+                    text.push(char::from(*byte));
+                    rest = after;
+                    continue;
+                }
+            };
+            let digits = after.get(1..=width).and_then(|digits| std::str::from_utf8(digits).ok());
+            let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+            text.push(code.ok_or_else(|| fail!("a broken \\u escape"))?);
+            rest = &after[1 + width..];
         }
-        text.push_str(rest);
         self.push(Node::Text(Cow::Owned(text)));
         Ok(())
     }

@@ -86,6 +86,7 @@ fn every_protocol_says_the_same() {
         (&b"(dp0\nVa\np1\n(lp2\nI1\naF2.5\naNaI01\naI-70000\nasVb\nI00\ns."[..], r#"{"a": [1, 2.5, None, true, -70000], "b": false}"#),
         (b"S'a\\n\\xff\\'b'\np0\n.", "b[97, 10, 255, 39, 98]"),
         (b"V\\u00e9x\\U0001f600\n.", "\"éx😀\""),
+        (b"V\xe9\\u000a\n.", "\"é\\n\""),
         (b"L12345678901234567890123L\n.", "large"),
         (b"L-5L\n.", "-5"),
         (b"\x80\x02]q\x00(K\x01M\x70\x11J\xfe\xff\xff\xff\x8a\x00\x8a\x02\x00\xff\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00e.", "[1, 4464, -2, 0, -256, large]"),
