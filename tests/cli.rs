@@ -1,7 +1,11 @@
 //! The program as its users meet it: what it refuses and how, what it writes, and that it can be stopped.
 
+#[path = "support/torch.rs"]
+mod torch_file;
+
 mod cli {
     mod house;
+    use super::torch_file;
 
     mod bad;
     mod bench;
@@ -11,4 +15,5 @@ mod cli {
     mod runs;
     mod selftest;
     mod stops;
+    mod torch;
 }

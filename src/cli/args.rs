@@ -83,9 +83,9 @@ pub enum Command {
         after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors"
     )]
     Predict(Predict),
-    /// Make a checkpoint of a PyTorch state dict (safetensors)
+    /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors)
     #[command(
-        after_help = "Example:\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
+        after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
     )]
     Import(Import),
     /// Write a checkpoint's state dict with PyTorch's names and layouts
@@ -308,7 +308,7 @@ pub enum StatisticsArg {
 /// `import`.
 #[derive(Args)]
 pub struct Import {
-    /// The state dict
+    /// The state dict: what torch.save wrote (no code of it is run), or safetensors
     pub weights: PathBuf,
     /// Architecture: vgg11, vgg16, vgg11_tin, or a plan such as vgg:16,A,32,A,64/256
     #[arg(long, value_name = "NAME")]

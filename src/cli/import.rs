@@ -47,10 +47,11 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
         StatisticsArg::Batch => Require::NoStatistics,
     };
     file::writable(&args.out)?;
-    let model = checkpoint::import(&args.weights, spec, require, &device)?;
+    let (model, notes) = checkpoint::import(&args.weights, spec, require, &device)?;
     checkpoint::save(&args.out, &model, &Meta { dataset: args.dataset.clone(), ..Meta::default() })?;
     let numbers: usize = model.params().iter().map(|param| param.value().shape().count()).sum();
-    say(format!("{}: {} with {numbers} parameters", args.out.display(), args.arch))
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    say(format!("{}: {} with {numbers} parameters{notes}", args.out.display(), args.arch))
 }
 
 /// `3x32x32`.

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 const MOST_OPCODES: usize = 1 << 22;
 
 /// Globals that every caller may meet: they become dicts and bytes on the way.
-const PLAIN: [&str; 4] = ["collections.OrderedDict", "_codecs.encode", "builtins.bytes", "builtins.bytearray"];
+const PLAIN: [&str; 6] =
+    ["collections.OrderedDict", "collections.defaultdict", "collections.Counter", "_codecs.encode", "builtins.bytes", "builtins.bytearray"];
 
 pub(super) struct Machine<'b, 'g> {
     bytes: &'b [u8],
@@ -21,11 +22,13 @@ pub(super) struct Machine<'b, 'g> {
     /// Heights of the stack at the open marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Values that were copied, all together.
+    copied: usize,
 }
 
 impl<'b, 'g> Machine<'b, 'g> {
     pub fn new(bytes: &'b [u8], globals: &'g [&'g str]) -> Self {
-        Machine { bytes, at: 0, globals, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+        Machine { bytes, at: 0, globals, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), copied: 0 }
     }
 
     pub fn run(mut self) -> Result<Pickle<'b>> {
@@ -383,39 +386,50 @@ impl<'b, 'g> Machine<'b, 'g> {
         let Node::Tuple(given) = &self.nodes[arguments as usize] else {
             return Err(fail!("a call of {name} without a tuple of arguments"));
         };
+        let first = given.first().copied();
         let node = match name.as_str() {
-            "collections.OrderedDict" => Node::Dict(self.ordered(given)?),
-            "_codecs.encode" | "builtins.bytes" | "builtins.bytearray" => Node::Bytes(Cow::Owned(self.encoded(given)?)),
+            "collections.defaultdict" => Node::Dict(Vec::new()),
+            "collections.OrderedDict" | "collections.Counter" => match first.map(|id| &self.nodes[id as usize]) {
+                Some(Node::Dict(_)) => {
+                    self.stack.extend(first); // nobody reads it as anything else
+                    return Ok(());
+                }
+                _ => Node::Dict(self.filled(first)?),
+            },
+            "_codecs.encode" | "builtins.bytes" | "builtins.bytearray" => Node::Bytes(Cow::Owned(self.encoded(first)?)),
             _ => Node::Call { function, arguments, state: None },
         };
         self.push(node);
         Ok(())
     }
 
-    /// An OrderedDict of nothing (entries follow), or of a list of pairs, as Python 2 wrote it.
-    fn ordered(&self, given: &[Id]) -> Result<Vec<(Id, Id)>> {
-        let items = |id: Id| match &self.nodes[id as usize] {
-            Node::List(items) | Node::Tuple(items) => Ok(items.as_slice()),
-            _ => Err(fail!("an OrderedDict of something that is no list of pairs")),
+    /// Allow for `count` values to be copied. A value may be remembered and copied again and again; honest files copy each once.
+    fn copy(&mut self, count: usize) -> Result<()> {
+        self.copied = self.copied.saturating_add(count);
+        ensure!(self.copied <= self.bytes.len(), "the same values are copied again and again; this is no file of numbers");
+        Ok(())
+    }
+
+    /// The entries of a dict of nothing (they follow), or of a list of pairs, as Python 2 wrote an OrderedDict.
+    fn filled(&mut self, given: Option<Id>) -> Result<Vec<(Id, Id)>> {
+        let wrong = || fail!("a dict of something that is no list of pairs");
+        let Some(id) = given else { return Ok(Vec::new()) };
+        self.copy(if let Node::List(items) = &self.nodes[id as usize] { items.len() } else { 0 })?;
+        let Node::List(items) = &self.nodes[id as usize] else { return Err(wrong()) };
+        let pair = |&id: &Id| match &self.nodes[id as usize] {
+            Node::List(pair) | Node::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            _ => Err(wrong()),
         };
-        let Some(&list) = given.first() else { return Ok(Vec::new()) };
-        let pair = |&id: &Id| match items(id)? {
-            &[key, value] => Ok((key, value)),
-            _ => Err(fail!("an OrderedDict of something that is no list of pairs")),
-        };
-        items(list)?.iter().map(pair).collect()
+        items.iter().map(pair).collect()
     }
 
     /// Bytes as Python 3 writes them for Python 2: a string whose characters are the bytes.
-    fn encoded(&self, given: &[Id]) -> Result<Vec<u8>> {
-        let Some(&first) = given.first() else { return Ok(Vec::new()) };
-        match &self.nodes[first as usize] {
-            Node::Text(text) => {
-                let byte = |c: char| u8::try_from(u32::from(c)).map_err(|_| fail!("bytes with a character beyond Latin-1"));
-                text.chars().map(byte).collect()
-            }
-            _ => Err(fail!("bytes of something that is no string")),
-        }
+    fn encoded(&mut self, given: Option<Id>) -> Result<Vec<u8>> {
+        let Some(id) = given else { return Ok(Vec::new()) };
+        self.copy(if let Node::Text(text) = &self.nodes[id as usize] { text.len() } else { 0 })?;
+        let Node::Text(text) = &self.nodes[id as usize] else { return Err(fail!("bytes of something that is no string")) };
+        let byte = |c: char| u8::try_from(u32::from(c)).map_err(|_| fail!("bytes with a character beyond Latin-1"));
+        text.chars().map(byte).collect()
     }
 
     /// State for the value below it. A dict's (attributes of an OrderedDict) is dropped.

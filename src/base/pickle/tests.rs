@@ -96,6 +96,8 @@ fn every_protocol_says_the_same() {
         (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00\x8c\x02\xc3\xa9\x94C\x01\xff\x94\x8d\x01\x00\x00\x00\x00\x00\x00\x00z\x87\x94h\x00\x86.", "((\"é\", b[255], \"z\"), \"é\")"),
         (b"\x80\x02ccollections\nOrderedDict\n)Rq\x00(U\x01aK\x01U\x01bK\x02u}U\x09_metadataNsb.", "{b[97]: 1, b[98]: 2}"),
         (b"\x80\x02ccollections\nOrderedDict\n]]U\x01aaK\x01aa\x85R.", "{b[97]: 1}"),
+        (b"\x80\x02ccollections\nCounter\n}U\x01aK\x01s\x85R.", "{b[97]: 1}"),
+        (b"\x80\x02ccollections\ndefaultdict\ncm\nf\n\x85RU\x01aK\x01s.", "{b[97]: 1}"),
         (b"cm\nf\n(K\x01tRK\x02b.", "m.f(1)!2"),
         (b"U\x01xQ.", "<b[120]>"),
         (b"K\x01(K\x02K\x031K\x042\x87.", "(1, 4, 4)"),
@@ -155,6 +157,14 @@ fn shared_and_circular_values_stay_small() {
     let bomb = [b"K\x01".to_vec(), b"22\x87".repeat(40), b".".to_vec()].concat();
     let pickle = parse(&bomb, &[]).unwrap();
     assert_eq!((pickle.nodes.len(), pickle.root().items().unwrap().len()), (41, 3));
+    let copies = [
+        b"\x80\x02X\x40\x00\x00\x00".to_vec(),
+        vec![b'a'; 64],
+        b"q\x00c_codecs\nencode\nq\x01".to_vec(),
+        b"h\x01h\x00\x85R".repeat(999),
+        b".".to_vec(),
+    ];
+    assert!(shown(&copies.concat()).contains("copied again and again"));
     let own = parse(b"]q\x00h\x00a.", &[]).unwrap();
     assert_eq!(own.root().items().unwrap().next().unwrap().id, own.root().id);
     let deep = [b"]".repeat(200_000), b"a".repeat(199_999), b".".to_vec()].concat();
