@@ -7,6 +7,7 @@ mod cli {
     mod house;
     use super::torch_file;
 
+    mod arch;
     mod bad;
     mod bench;
     mod emulated;
@@ -14,6 +15,7 @@ mod cli {
     mod good;
     mod runs;
     mod selftest;
+    mod steps;
     mod stops;
     mod torch;
 }
