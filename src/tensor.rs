@@ -41,7 +41,8 @@ impl<T: Pod + Default> Array<T> {
 
     /// An array of zeros.
     pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Self {
-        Self::full(device, shape, T::default())
+        let shape = shape.into();
+        Array { device: device.clone(), shape, data: Arc::new(Buffer::zeroed(device, shape.count())) }
     }
 
     /// An array with these elements, in row-major order. Panics (a bug) when their number is not the shape's.

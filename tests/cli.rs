@@ -3,11 +3,15 @@
 #[path = "support/datasets.rs"]
 #[allow(dead_code)] // other tests use the rest
 mod datasets;
+#[path = "support/torch.rs"]
+mod torch_file;
 
 mod cli {
     mod house;
     mod server;
+    use super::torch_file;
 
+    mod arch;
     mod bad;
     mod bench;
     mod data;
@@ -17,5 +21,7 @@ mod cli {
     mod good;
     mod runs;
     mod selftest;
+    mod steps;
     mod stops;
+    mod torch;
 }

@@ -1,6 +1,7 @@
-//! The safetensors container.
+//! Files of named tensors: safetensors, read and written; PyTorch's own, read.
 
-use crate::base::{Result, ensure, fail};
+use super::torch::{self, StateDict};
+use crate::base::{Result, fail};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,28 +56,61 @@ fn described(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8
 /// Bytes in front of the header: its length.
 const LENGTH: usize = 8;
 
-/// A safetensors file in memory.
+/// A file of named tensors in memory: safetensors, or what `torch.save` wrote. Its first bytes say which.
 pub struct TensorFile {
-    bytes: Vec<u8>,
+    source: Source,
     metadata: BTreeMap<String, String>,
+    /// What the names in the file have in front of ours.
+    prefix: String,
 }
 
+enum Source {
+    Safetensors(Vec<u8>),
+    Torch(StateDict),
+}
+
+/// What wrappers (DataParallel, torch.compile, Lightning) put before every name.
+const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "model.", "net."];
+
 impl TensorFile {
-    /// The file at `path`. Errors: missing, unreadable, truncated, no safetensors file.
+    /// The file at `path`. Errors: missing, unreadable, truncated, neither safetensors nor a state dict of PyTorch.
     pub fn open(path: &Path) -> Result<TensorFile> {
         let bytes = std::fs::read(path).map_err(|cause| fail!("cannot read {}: {cause}", path.display()))?;
         Self::parse(bytes).map_err(|error| error.within(path.display()))
     }
 
-    /// A file's bytes. Errors: truncated, no safetensors file.
+    /// A file's bytes. Errors: truncated, neither safetensors nor a state dict of PyTorch.
     pub fn parse(bytes: Vec<u8>) -> Result<TensorFile> {
+        if torch::is_torch(&bytes) {
+            let source = Source::Torch(StateDict::parse(&bytes)?);
+            return Ok(TensorFile { source, metadata: BTreeMap::new(), prefix: String::new() });
+        }
         let foreign = |cause: &dyn std::fmt::Display| {
-            fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors", bytes.len())
+            fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors or torch.save", bytes.len())
         };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|cause| foreign(&cause))?;
         SafeTensors::deserialize(&bytes).map_err(|cause| foreign(&cause))?;
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        Ok(TensorFile { bytes, metadata })
+        Ok(TensorFile { source: Source::Safetensors(bytes), metadata, prefix: String::new() })
+    }
+
+    /// Drop what wrappers of a network put before every name (`module.`), from now on.
+    pub fn unwrap_names(&mut self) {
+        while let names = self.names()
+            && let Some(wrapper) = WRAPPERS.into_iter().find(|wrapper| names.iter().all(|name| name.starts_with(wrapper)))
+            && !names.is_empty()
+        {
+            self.prefix += wrapper;
+        }
+    }
+
+    /// What was done to read the file beyond reading it, in words.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = if let Source::Torch(dict) = &self.source { dict.notes.clone() } else { Vec::new() };
+        if !self.prefix.is_empty() {
+            notes.push(format!("names without \"{}\"", self.prefix));
+        }
+        notes
     }
 
     /// The string metadata.
@@ -86,45 +120,78 @@ impl TensorFile {
 
     /// The names of its tensors, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.view().names().into_iter().map(str::to_string).collect();
+        let whole: Vec<String> = match &self.source {
+            Source::Safetensors(bytes) => view(bytes).names().into_iter().map(str::to_string).collect(),
+            Source::Torch(dict) => dict.names().map(str::to_string).collect(),
+        };
+        let mut names: Vec<String> = whole.iter().filter_map(|name| name.strip_prefix(&self.prefix)).map(str::to_string).collect();
         names.sort();
         names
     }
 
     /// The shape of tensor `name`.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.view().tensor(name).ok().map(|view| view.shape().to_vec())
+        match &self.source {
+            Source::Safetensors(bytes) => view(bytes).tensor(&self.whole(name)).ok().map(|view| view.shape().to_vec()),
+            Source::Torch(dict) => dict.shape(&self.whole(name)),
+        }
     }
 
-    /// The dtype of tensor `name`, as written in the file.
+    /// The dtype of tensor `name`: as written in a safetensors file, as read (F32, I64) from PyTorch's.
     pub fn dtype(&self, name: &str) -> Option<String> {
-        self.view().tensor(name).ok().map(|view| view.dtype().to_string())
+        match &self.source {
+            Source::Safetensors(bytes) => view(bytes).tensor(&self.whole(name)).ok().map(|view| view.dtype().to_string()),
+            Source::Torch(dict) => dict.dtype(&self.whole(name)).map(str::to_string),
+        }
     }
 
     /// The f32 numbers of tensor `name`. Errors: missing, another dtype.
     pub fn floats(&self, name: &str) -> Result<Vec<f32>> {
-        let tensors = self.view();
-        let view = tensors.tensor(name).map_err(|_| self.missing(name))?;
-        ensure!(view.dtype() == Dtype::F32, "tensor {name} is {}, F32 is wanted; convert it first", view.dtype());
-        Ok(bytemuck::pod_collect_to_vec(view.data()))
+        match self.numbers(name)? {
+            (Some(Kind::Floats(values)), _) => Ok(values),
+            (_, dtype) => Err(fail!("tensor {name} is {dtype}, F32 is wanted; convert it first")),
+        }
     }
 
     /// The integers of tensor `name` (i64 or i32). Errors: missing, another dtype.
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        let tensors = self.view();
-        let view = tensors.tensor(name).map_err(|_| self.missing(name))?;
-        match view.dtype() {
-            Dtype::I64 => Ok(bytemuck::pod_collect_to_vec(view.data())),
-            Dtype::I32 => Ok(bytemuck::pod_collect_to_vec::<u8, i32>(view.data()).into_iter().map(i64::from).collect()),
-            other => Err(fail!("tensor {name} is {other}, I64 or I32 is wanted; convert it first")),
+        match self.numbers(name)? {
+            (Some(Kind::Integers(values)), _) => Ok(values),
+            (_, dtype) => Err(fail!("tensor {name} is {dtype}, I64 or I32 is wanted; convert it first")),
         }
+    }
+
+    /// The numbers of tensor `name`, where they are of a kind that is read, and its dtype. Errors: missing.
+    fn numbers(&self, name: &str) -> Result<(Option<Kind>, String)> {
+        let dtype = self.dtype(name).ok_or_else(|| self.missing(name))?;
+        let numbers = match &self.source {
+            Source::Torch(dict) => dict.numbers(&self.whole(name)),
+            Source::Safetensors(bytes) => {
+                let tensors = view(bytes);
+                let view = tensors.tensor(&self.whole(name)).map_err(|_| self.missing(name))?;
+                match view.dtype() {
+                    Dtype::F32 => Some(Kind::Floats(bytemuck::pod_collect_to_vec(view.data()))),
+                    Dtype::I64 => Some(Kind::Integers(bytemuck::pod_collect_to_vec(view.data()))),
+                    Dtype::I32 => {
+                        Some(Kind::Integers(bytemuck::pod_collect_to_vec::<u8, i32>(view.data()).into_iter().map(i64::from).collect()))
+                    }
+                    _ => None,
+                }
+            }
+        };
+        Ok((numbers, dtype))
     }
 
     fn missing(&self, name: &str) -> crate::base::Error {
         fail!("no tensor \"{name}\"; the file holds {}", crate::checkpoint::layout::list(&self.names()))
     }
 
-    fn view(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("parsed once already")
+    /// The name in the file.
+    fn whole(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
+}
+
+fn view(bytes: &[u8]) -> SafeTensors<'_> {
+    SafeTensors::deserialize(bytes).expect("parsed once already")
 }

@@ -186,7 +186,8 @@ fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
             }
             continue;
         };
-        if found != *shape && !(shape.is_empty() && found == [1]) {
+        let same = found == *shape || shape.is_empty() && found == [1];
+        if !same {
             shapes.push(format!("{name} {} (wanted {})", extents(&found), extents(shape)));
         }
         let (dtype, fits) = match kind {
@@ -195,7 +196,7 @@ fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
         };
         if !fits {
             dtypes.push(format!("{name} {} (wanted {dtype})", file.dtype(name).unwrap_or_default()));
-        } else if dtype == "F32" && file.floats(name)?.iter().any(|x| !x.is_finite()) {
+        } else if same && dtype == "F32" && file.floats(name)?.iter().any(|x| !x.is_finite()) {
             broken.push(name.clone());
         }
     }

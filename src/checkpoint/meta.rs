@@ -42,7 +42,7 @@ impl Meta {
             ("bias", spec.bias.to_string()),
             ("steps", spec.steps.to_string()),
             ("leak", spec.leak.to_string()),
-            ("reset", if spec.reset == Reset::Hard { "hard" } else { "soft" }.into()),
+            ("reset", spec.reset.to_string()),
             ("dropout", spec.dropout.to_string()),
             ("seed", self.seed.to_string()),
             ("epoch", self.epoch.to_string()),

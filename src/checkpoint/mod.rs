@@ -1,8 +1,10 @@
-//! Floor 7: networks as safetensors files with PyTorch's names and layouts, describing themselves in metadata.
+//! Floor 7: networks as safetensors files with PyTorch's names and layouts, describing themselves in metadata; what
+//! `torch.save` wrote is read too.
 
 mod container;
 mod layout;
 mod meta;
+mod torch;
 
 pub use container::{Kind, Named, TensorFile};
 pub use layout::{channels_first, channels_last};
@@ -52,13 +54,14 @@ pub fn load(path: &Path, device: &Device) -> Result<(Model, Meta)> {
     Ok((model, meta))
 }
 
-/// The network `spec` with the PyTorch state dict in `path`. Errors: as [`load`]; a file that is a checkpoint of
-/// another architecture is a foreign state dict like any other.
-pub fn import(path: &Path, spec: Spec, require: Require, device: &Device) -> Result<Model> {
-    let tensors = TensorFile::open(path)?;
+/// The network `spec` with the PyTorch state dict in `path` (safetensors or `torch.save`), and what was done to read it.
+/// Errors: as [`load`]; a file that is a checkpoint of another architecture is a foreign state dict like any other.
+pub fn import(path: &Path, spec: Spec, require: Require, device: &Device) -> Result<(Model, Vec<String>)> {
+    let mut tensors = TensorFile::open(path)?;
+    tensors.unwrap_names();
     let mut model = zoo::blank(device, spec)?;
     layout::fill(&mut model, &tensors, require).map_err(|error| error.within(path.display()))?;
-    Ok(model)
+    Ok((model, tensors.notes()))
 }
 
 /// Fill `model` from a state dict in memory (tests and library users).

@@ -84,14 +84,19 @@ pub enum Command {
         after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors"
     )]
     Predict(Predict),
-    /// Make a checkpoint of a PyTorch state dict (safetensors)
+    /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors)
     #[command(
-        after_help = "Example:\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
+        after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
     )]
     Import(Import),
     /// Write a checkpoint's state dict with PyTorch's names and layouts
     #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
     Export(Export),
+    /// List the architectures, or print one: layers, shapes, parameters, operations, memory
+    #[command(
+        after_help = "Example:\n  caltrop arch\n  caltrop arch vgg11 --batch 64 --steps 8\n  caltrop arch vgg:16,A,32,A,64/256 --input 1x28x28 --json"
+    )]
+    Arch(Arch),
     /// Measure how fast this machine computes
     #[command(
         after_help = "Example:\n  caltrop bench kernels --ops conv,lif --steps 0,8 --batch 16\n  caltrop bench network --arch vgg11 --mode train --batch 16"
@@ -207,6 +212,12 @@ pub struct Convert {
     /// Steps of the spiking network
     #[arg(long, default_value_t = 8, value_name = "T")]
     pub steps: usize,
+    /// Share of the membrane that survives a step (default: the checkpoint's)
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
+    pub leak: Option<f32>,
+    /// What a membrane does when it fires: hard, soft (default: the checkpoint's)
+    #[arg(long, value_name = "HOW")]
+    pub reset: Option<String>,
     /// Seed of the choice of images
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub seed: u64,
@@ -286,6 +297,9 @@ pub struct Predict {
     /// Safetensors with `images` f32 [N,C,H,W] in [0,1] (and `labels` for --gradients)
     #[arg(long, value_name = "FILE")]
     pub images: PathBuf,
+    /// Predict at another number of steps
+    #[arg(long, value_name = "T")]
+    pub steps: Option<usize>,
     /// Also the gradient of the mean cross-entropy with respect to the images
     #[arg(long)]
     pub gradients: bool,
@@ -312,7 +326,7 @@ pub enum StatisticsArg {
 /// `import`.
 #[derive(Args)]
 pub struct Import {
-    /// The state dict
+    /// The state dict: what torch.save wrote (no code of it is run), or safetensors
     pub weights: PathBuf,
     /// Architecture: vgg11, vgg16, vgg11_tin, or a plan such as vgg:16,A,32,A,64/256
     #[arg(long, value_name = "NAME")]
@@ -366,6 +380,31 @@ pub struct Export {
     /// The file to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `arch`.
+#[derive(Args)]
+pub struct Arch {
+    /// Architecture: vgg11, resnet20, wrn16_4, or a plan such as vgg:16,A,32,A,64/256 (default: list them)
+    pub name: Option<String>,
+    /// Number of classes (default: 10; 200 for vgg11_tin)
+    #[arg(long, value_name = "K")]
+    pub classes: Option<usize>,
+    /// Image size (default: 3x32x32; 3x64x64 for vgg11_tin)
+    #[arg(long, value_name = "CxHxW")]
+    pub input: Option<String>,
+    /// Images a step, for the memory
+    #[arg(long, default_value_t = 64, value_name = "B")]
+    pub batch: usize,
+    /// Steps of the spiking network; 0 is an ANN
+    #[arg(long, default_value_t = 8, value_name = "T")]
+    pub steps: usize,
+    /// The products have biases
+    #[arg(long)]
+    pub bias: bool,
+    /// Write the result as JSON (without FILE or with -: to the standard output, instead of the table)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
 }
 
 /// `selftest`.

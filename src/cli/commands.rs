@@ -1,6 +1,7 @@
 //! Training, conversion and their kin.
 
 use super::args::{Common, Convert, Demo, Finetune, Run, RunOptions};
+use super::import::reset;
 use super::progress::Shown;
 use super::{recipes, say, version};
 use crate::base::{Error, Kind, Result, ensure, file, usage};
@@ -100,11 +101,10 @@ pub fn train(args: &Run, common: &Common) -> Result<()> {
 /// `caltrop finetune`.
 pub fn finetune(args: &Finetune, common: &Common) -> Result<()> {
     let job = Job::new(&args.recipe, &args.options, Some("snn"))?;
-    let (mut model, meta) = checkpoint::load(&args.checkpoint, &device(common)?)?;
+    let (model, meta) = checkpoint::load(&args.checkpoint, &device(common)?)?;
     if model.spec().steps == 0 {
         return Err(usage!("{}: this network has no spikes (T = 0); convert it first: caltrop convert", args.checkpoint.display()));
     }
-    model.set_steps(job.recipe.snn.steps);
     let input = args.checkpoint.canonicalize().unwrap_or_default();
     let replaced = drive::replaced_by_finetuning(&job.out);
     if !job.resume && replaced.iter().any(|path| path.canonicalize().is_ok_and(|path| path == input)) {
@@ -182,6 +182,7 @@ fn print_results(report: &Report, out: &Path) -> Result<()> {
 pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     let device = device(common)?;
     check_convert(args)?;
+    let reset = args.reset.as_deref().map(reset).transpose()?;
     file::writable(&args.out)?;
     let how = drive::Convert {
         percentile: args.percentile,
@@ -196,7 +197,8 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     }
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&ann, &data)?;
-    let spec = Spec { steps: args.steps, bias: true, ..ann.spec().clone() };
+    let (leak, reset) = (args.leak.unwrap_or(ann.spec().leak), reset.unwrap_or(ann.spec().reset));
+    let spec = Spec { steps: args.steps, leak, reset, bias: true, ..ann.spec().clone() };
     let batches = drive::calibration_batches(&ann, &data, &how, Augment::NONE, args.seed)?;
     let meta = Meta { dataset: Some(data.name.to_string()), seed: args.seed, ..meta };
     let (snn, meta) = drive::convert(&ann, spec, &batches, &how, &meta, &Shown::new(common.quiet))?;
@@ -224,6 +226,9 @@ fn check_convert(args: &Convert) -> Result<()> {
     }
     if !(args.scale > 0.0 && args.scale.is_finite()) {
         return Err(usage!("--scale {}: must be a positive number, such as 0.3", args.scale));
+    }
+    if let Some(leak) = args.leak.filter(|leak| !(*leak > 0.0 && *leak <= 1.0)) {
+        return Err(usage!("--leak {leak}: must be above 0 and at most 1 (1 keeps the whole membrane)"));
     }
     if !(0.0..=100.0).contains(&args.percentile) {
         return Err(usage!("--percentile {}: must be between 0 and 100", args.percentile));

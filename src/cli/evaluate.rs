@@ -52,12 +52,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         file::writable(path)?;
     }
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
-    if let Some(steps) = args.steps {
-        if model.spec().steps == 0 {
-            return Err(usage!("--steps {steps}: this network has no spikes (T = 0); convert it first"));
-        }
-        model.set_steps(steps);
-    }
+    set_steps(&mut model, args.steps)?;
     suits(&args.lens, &model)?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data)?;
@@ -108,6 +103,27 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     say(format!("clean {:.1} %, robust {:.1} % ({attack} at {}/255, {} images)", answer.clean, answer.robust, args.eps, answer.images))
 }
 
+/// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.
+pub fn set_steps(model: &mut Model, steps: Option<usize>) -> Result<()> {
+    match steps {
+        Some(steps) if model.spec().steps == 0 => Err(usage!("--steps {steps}: this network has no spikes (T = 0); convert it first")),
+        Some(steps) => {
+            model.set_steps(steps);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Errors (usage) where `--steps` is no number of steps.
+pub fn check_steps(steps: Option<usize>) -> Result<()> {
+    match steps {
+        Some(0) => Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)")),
+        Some(steps) if steps > MOST_STEPS => Err(usage!("--steps {steps}: at most {MOST_STEPS}")),
+        _ => Ok(()),
+    }
+}
+
 fn check(args: &Eval, attack: Attack) -> Result<()> {
     if !(0.0..=255.0).contains(&args.eps) {
         return Err(usage!("--eps {}: must be between 0 and 255 (it counts in 1/255)", args.eps));
@@ -115,12 +131,7 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     if args.images == Some(0) {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
-    if args.steps == Some(0) {
-        return Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)"));
-    }
-    if let Some(steps) = args.steps.filter(|&steps| steps > MOST_STEPS) {
-        return Err(usage!("--steps {steps}: at most {MOST_STEPS}"));
-    }
+    check_steps(args.steps)?;
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }

@@ -35,11 +35,7 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
         bias: args.bias,
         steps: args.steps,
         leak: args.leak,
-        reset: match args.reset.as_str() {
-            "hard" => Reset::Hard,
-            "soft" => Reset::Soft,
-            other => return Err(usage!("--reset {other}: unknown{}", suggest(other, ["hard", "soft"]))),
-        },
+        reset: reset(&args.reset)?,
         dropout: args.dropout,
     };
     let require = match args.statistics {
@@ -47,10 +43,20 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
         StatisticsArg::Batch => Require::NoStatistics,
     };
     file::writable(&args.out)?;
-    let model = checkpoint::import(&args.weights, spec, require, &device)?;
+    let (model, notes) = checkpoint::import(&args.weights, spec, require, &device)?;
     checkpoint::save(&args.out, &model, &Meta { dataset: args.dataset.clone(), ..Meta::default() })?;
     let numbers: usize = model.params().iter().map(|param| param.value().shape().count()).sum();
-    say(format!("{}: {} with {numbers} parameters", args.out.display(), args.arch))
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    say(format!("{}: {} with {numbers} parameters{notes}", args.out.display(), args.arch))
+}
+
+/// `hard` or `soft`.
+pub fn reset(text: &str) -> Result<Reset> {
+    match text {
+        "hard" => Ok(Reset::Hard),
+        "soft" => Ok(Reset::Soft),
+        other => Err(usage!("--reset {other}: unknown{}", suggest(other, ["hard", "soft"]))),
+    }
 }
 
 /// `3x32x32`.

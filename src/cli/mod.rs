@@ -1,5 +1,6 @@
 //! Floor 10: typed words → a checked plan → `drive`.
 
+mod arch;
 mod args;
 mod bench;
 mod commands;
@@ -89,6 +90,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Predict(args) => predict::predict(&args, &common).map_err(afresh),
         Command::Import(args) => import::import(&args, &common),
         Command::Export(args) => import::export(&args, &common),
+        Command::Arch(args) => arch::arch(&args),
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),

@@ -2,7 +2,7 @@
 
 use super::args::{Common, Predict, StatisticsArg};
 use super::commands::device;
-use super::evaluate::{lens, suits};
+use super::evaluate::{check_steps, lens, set_steps, suits};
 use super::say;
 use crate::autodiff::{Fire, Keep, Lens, Pass, Statistics, Want};
 use crate::base::{Result, ensure, fail, file};
@@ -17,8 +17,10 @@ use crate::tensor::{Array, Tensor};
 pub fn predict(args: &Predict, common: &Common) -> Result<()> {
     let device = device(common)?;
     let lens = lens(&args.lens)?;
+    check_steps(args.steps)?;
     file::writable(&args.out)?;
-    let (model, _) = checkpoint::load(&args.checkpoint, &device)?;
+    let (mut model, _) = checkpoint::load(&args.checkpoint, &device)?;
+    set_steps(&mut model, args.steps)?;
     suits(&args.lens, &model)?;
     let input = TensorFile::open(&args.images)?;
     let within = |error: crate::base::Error| error.within(args.images.display());

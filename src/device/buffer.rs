@@ -33,6 +33,17 @@ impl<T: Pod> Buffer<T> {
         Buffer { place, len, kind: PhantomData }
     }
 
+    /// A buffer of zeros.
+    pub fn zeroed(device: &Device, len: usize) -> Self {
+        let Device::Cpu(cpu) = device else {
+            let mut buffer = Self::unspecified(device, len);
+            buffer.fill(T::zeroed());
+            return buffer;
+        };
+        let home = cpu.recycler();
+        Buffer { place: Place::Host { block: home.take_zeroed(len * size_of::<T>()), home }, len, kind: PhantomData }
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.len

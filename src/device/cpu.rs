@@ -218,9 +218,25 @@ pub(super) struct Recycler {
 impl Recycler {
     /// A block of at least `bytes`: a freed one, or new and zeroed.
     pub fn take(&self, bytes: usize) -> Block {
+        self.recycled(bytes).unwrap_or_else(bytemuck::zeroed_vec)
+    }
+
+    /// A block of at least `bytes` zeros. A new one is zeros as the system gives it, and costs nothing until it is touched.
+    pub fn take_zeroed(&self, bytes: usize) -> Block {
+        match self.recycled(bytes) {
+            Ok(mut block) => {
+                bytemuck::fill_zeroes(&mut block);
+                block
+            }
+            Err(lines) => bytemuck::zeroed_vec(lines),
+        }
+    }
+
+    /// A freed block of at least `bytes`, or the lines that a new one has.
+    fn recycled(&self, bytes: usize) -> std::result::Result<Block, usize> {
         let lines = size_class(bytes.div_ceil(64));
-        let recycled = self.free.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&lines).and_then(Vec::pop);
-        recycled.unwrap_or_else(|| bytemuck::zeroed_vec(lines))
+        let found = self.free.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&lines).and_then(Vec::pop);
+        found.ok_or(lines)
     }
 
     /// Keep `block` for later.

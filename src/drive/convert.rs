@@ -39,5 +39,27 @@ pub fn convert(ann: &Model, spec: Spec, batches: &[Tensor], how: &Convert, meta:
 
 /// The spec of the recipe's SNN, from its ANN's: biases where the architecture has them.
 pub fn snn_spec(recipe: &Recipe, ann: &Spec) -> Spec {
-    Spec { steps: recipe.snn.steps, leak: recipe.leak, reset: recipe.reset, bias: true, ..ann.clone() }
+    let (leak, reset) = (recipe.leak.unwrap_or(ann.leak), recipe.reset.unwrap_or(ann.reset));
+    Spec { steps: recipe.snn.steps, leak, reset, bias: true, ..ann.clone() }
+}
+
+/// Make `snn`, a checkpoint to be finetuned, run as the recipe says: its T, and where it names them its leak, reset and
+/// dropout; else they stay the checkpoint's. Returns what was taken from where, for the user.
+pub fn adopt(recipe: &Recipe, snn: &mut Model) -> String {
+    let own = snn.spec().clone();
+    let origin = |given: bool| if given { "the recipe" } else { "the checkpoint" };
+    snn.set_steps(recipe.snn.steps);
+    snn.set_dynamics(recipe.leak.unwrap_or(own.leak), recipe.reset.unwrap_or(own.reset));
+    snn.set_dropout(recipe.dropout.unwrap_or(own.dropout));
+    let spec = snn.spec();
+    format!(
+        "finetune: T {} (the recipe), leak {} ({}), reset {} ({}), dropout {} ({})",
+        spec.steps,
+        spec.leak,
+        origin(recipe.leak.is_some()),
+        spec.reset,
+        origin(recipe.reset.is_some()),
+        spec.dropout,
+        origin(recipe.dropout.is_some())
+    )
 }

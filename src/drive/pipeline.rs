@@ -1,6 +1,6 @@
 //! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
 
-use super::convert::{calibration_batches, convert, snn_spec};
+use super::convert::{adopt, calibration_batches, convert, snn_spec};
 use super::evaluate::{PassOn, Question, evaluate, infer};
 use super::folder::{Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
@@ -14,6 +14,7 @@ use crate::checkpoint::Meta;
 use crate::data::{Dataset, Last};
 use crate::device::Device;
 use crate::nn::{Model, Spec};
+use crate::ops::lif::Reset;
 use crate::ops::loss::predictions;
 use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report};
 use crate::zoo;
@@ -98,9 +99,9 @@ fn ann_spec(recipe: &Recipe, data: &Dataset) -> Spec {
         std: data.std.clone(),
         bias: recipe.bias,
         steps: 0,
-        leak: recipe.leak,
-        reset: recipe.reset,
-        dropout: recipe.dropout,
+        leak: recipe.leak.unwrap_or(1.0),
+        reset: recipe.reset.unwrap_or(Reset::Hard),
+        dropout: recipe.dropout.unwrap_or(0.2),
     }
 }
 
@@ -126,7 +127,11 @@ struct Course<'a> {
 impl Course<'_> {
     fn go(&mut self) -> Result<()> {
         let snn = match &self.setup.ending {
-            Ending::Snn(model, meta) => self.finetune((**model).clone(), meta.clone())?,
+            Ending::Snn(model, meta) => {
+                let mut model = (**model).clone();
+                self.setup.watch.end(&adopt(self.recipe, &mut model));
+                self.finetune(model, meta.clone())?
+            }
             Ending::Ann | Ending::Whole => {
                 let ann = self.ann()?;
                 self.evaluate_network("ann", &ann, &self.recipe.eval.ann)?;

@@ -5,6 +5,7 @@
 
 mod block;
 mod dropout;
+mod geometry;
 mod layer;
 mod model;
 mod neuron;
@@ -16,6 +17,7 @@ mod unit;
 
 pub use block::{Block, Origin};
 pub use dropout::Dropout;
+pub use geometry::{Geometry, Memory, Operands, Row};
 pub use layer::Layer;
 pub use model::{Activity, Model, Spec};
 pub use neuron::Neuron;

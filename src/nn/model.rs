@@ -90,6 +90,22 @@ impl Model {
         self.spec.steps = steps;
     }
 
+    /// Let its neurons leak and reset otherwise from now on.
+    pub fn set_dynamics(&mut self, leak: f32, reset: Reset) {
+        (self.spec.leak, self.spec.reset) = (leak, reset);
+        self.neurons_mut().for_each(|neuron| (neuron.leak, neuron.reset) = (leak, reset));
+    }
+
+    /// Drop another share of the features in training from now on (where it has dropout at all).
+    pub fn set_dropout(&mut self, p: f32) {
+        self.spec.dropout = p;
+        for leaf in self.layers.iter_mut().flat_map(Layer::leaves_mut) {
+            if let Layer::Dropout(dropout) = leaf {
+                dropout.p = p;
+            }
+        }
+    }
+
     /// The device that it lives on.
     pub fn device(&self) -> &Device {
         &self.device

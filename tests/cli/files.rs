@@ -84,7 +84,7 @@ fn state_dicts_are_checked_and_all_that_is_wrong_is_named_at_once() {
         (whole[..whole.len() - 1].to_vec(), &["bad", "no whole safetensors file"][..]),
         (whole[..20].to_vec(), &["no whole safetensors file", "20 bytes"]),
         (Vec::new(), &["0 bytes"]),
-        (b"PK\x03\x04 a zip as torch.save makes it".to_vec(), &["no whole safetensors file", "save the state dict with safetensors"]),
+        (b"<html>not found</html>".to_vec(), &["no whole safetensors file", "save the state dict with safetensors or torch.save"]),
         ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), &["no whole safetensors file"]),
         ([&2u64.to_le_bytes()[..], b"{}"].concat(), &["missing: features.0.weight"]),
     ] {

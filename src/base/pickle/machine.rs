@@ -10,7 +10,8 @@ use std::collections::HashMap;
 const MOST_OPCODES: usize = 1 << 22;
 
 /// Globals that every caller may meet: they become dicts and bytes on the way.
-const PLAIN: [&str; 4] = ["collections.OrderedDict", "_codecs.encode", "builtins.bytes", "builtins.bytearray"];
+const PLAIN: [&str; 6] =
+    ["collections.OrderedDict", "collections.defaultdict", "collections.Counter", "_codecs.encode", "builtins.bytes", "builtins.bytearray"];
 
 pub(super) struct Machine<'b, 'g> {
     bytes: &'b [u8],
@@ -21,11 +22,13 @@ pub(super) struct Machine<'b, 'g> {
     /// Heights of the stack at the open marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Values that were copied, all together.
+    copied: usize,
 }
 
 impl<'b, 'g> Machine<'b, 'g> {
     pub fn new(bytes: &'b [u8], globals: &'g [&'g str]) -> Self {
-        Machine { bytes, at: 0, globals, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+        Machine { bytes, at: 0, globals, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), copied: 0 }
     }
 
     pub fn run(mut self) -> Result<Pickle<'b>> {
@@ -190,12 +193,16 @@ impl<'b, 'g> Machine<'b, 'g> {
         self.take(usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// Text up to a line break, which is dropped.
-    fn line(&mut self) -> Result<&'b str> {
+    /// Bytes up to a line break, which is dropped.
+    fn until_break(&mut self) -> Result<&'b [u8]> {
         let left = &self.bytes[self.at..];
         let end = left.iter().position(|&byte| byte == b'\n').ok_or_else(|| fail!("a line without an end; the file is truncated"))?;
         self.at += end + 1;
-        let line = std::str::from_utf8(&left[..end]).map_err(|_| fail!("a line that is no text"))?;
+        Ok(&left[..end])
+    }
+
+    fn line(&mut self) -> Result<&'b str> {
+        let line = std::str::from_utf8(self.until_break()?).map_err(|_| fail!("a line that is no text"))?;
         Ok(line.trim_end_matches('\r'))
     }
 
@@ -277,21 +284,25 @@ impl<'b, 'g> Machine<'b, 'g> {
         Ok(())
     }
 
-    /// Protocol 0's unicode: Latin-1 with \u escapes. As much of it as ASCII has.
+    /// Protocol 0's unicode: Latin-1, and \u escapes.
     fn escaped(&mut self) -> Result<()> {
-        let line = self.line()?;
-        ensure!(line.is_ascii(), "a string of protocol 0 beyond ASCII; pickle it with protocol 2");
-        let mut text = String::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(start) = rest.find("\\u").into_iter().chain(rest.find("\\U")).min() {
-            let width = if rest.as_bytes()[start + 1] == b'u' { 4 } else { 8 };
-            text.push_str(&rest[..start]);
-            let digits = rest.get(start + 2..start + 2 + width).ok_or_else(|| fail!("a broken \\u escape"))?;
-            let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32).ok_or_else(|| fail!("a broken \\u escape"))?;
-            text.push(code);
-            rest = &rest[start + 2 + width..];
+        let mut rest = self.until_break()?;
+        let mut text = String::with_capacity(rest.len());
+        while let [byte, after @ ..] = rest {
+            let width = match (byte, after.first()) {
+                (b'\\', Some(b'u')) => 4,
+                (b'\\', Some(b'U')) => 8,
+                _ => {
+                    text.push(char::from(*byte));
+                    rest = after;
+                    continue;
+                }
+            };
+            let digits = after.get(1..=width).and_then(|digits| std::str::from_utf8(digits).ok());
+            let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+            text.push(code.ok_or_else(|| fail!("a broken \\u escape"))?);
+            rest = &after[1 + width..];
         }
-        text.push_str(rest);
         self.push(Node::Text(Cow::Owned(text)));
         Ok(())
     }
@@ -375,39 +386,50 @@ impl<'b, 'g> Machine<'b, 'g> {
         let Node::Tuple(given) = &self.nodes[arguments as usize] else {
             return Err(fail!("a call of {name} without a tuple of arguments"));
         };
+        let first = given.first().copied();
         let node = match name.as_str() {
-            "collections.OrderedDict" => Node::Dict(self.ordered(given)?),
-            "_codecs.encode" | "builtins.bytes" | "builtins.bytearray" => Node::Bytes(Cow::Owned(self.encoded(given)?)),
+            "collections.defaultdict" => Node::Dict(Vec::new()),
+            "collections.OrderedDict" | "collections.Counter" => match first.map(|id| &self.nodes[id as usize]) {
+                Some(Node::Dict(_)) => {
+                    self.stack.extend(first); // nobody reads it as anything else
+                    return Ok(());
+                }
+                _ => Node::Dict(self.filled(first)?),
+            },
+            "_codecs.encode" | "builtins.bytes" | "builtins.bytearray" => Node::Bytes(Cow::Owned(self.encoded(first)?)),
             _ => Node::Call { function, arguments, state: None },
         };
         self.push(node);
         Ok(())
     }
 
-    /// An OrderedDict of nothing (entries follow), or of a list of pairs, as Python 2 wrote it.
-    fn ordered(&self, given: &[Id]) -> Result<Vec<(Id, Id)>> {
-        let items = |id: Id| match &self.nodes[id as usize] {
-            Node::List(items) | Node::Tuple(items) => Ok(items.as_slice()),
-            _ => Err(fail!("an OrderedDict of something that is no list of pairs")),
+    /// Allow for `count` values to be copied. A value may be remembered and copied again and again; honest files copy each once.
+    fn copy(&mut self, count: usize) -> Result<()> {
+        self.copied = self.copied.saturating_add(count);
+        ensure!(self.copied <= self.bytes.len(), "the same values are copied again and again; this is no file of numbers");
+        Ok(())
+    }
+
+    /// The entries of a dict of nothing (they follow), or of a list of pairs, as Python 2 wrote an OrderedDict.
+    fn filled(&mut self, given: Option<Id>) -> Result<Vec<(Id, Id)>> {
+        let wrong = || fail!("a dict of something that is no list of pairs");
+        let Some(id) = given else { return Ok(Vec::new()) };
+        self.copy(if let Node::List(items) = &self.nodes[id as usize] { items.len() } else { 0 })?;
+        let Node::List(items) = &self.nodes[id as usize] else { return Err(wrong()) };
+        let pair = |&id: &Id| match &self.nodes[id as usize] {
+            Node::List(pair) | Node::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            _ => Err(wrong()),
         };
-        let Some(&list) = given.first() else { return Ok(Vec::new()) };
-        let pair = |&id: &Id| match items(id)? {
-            &[key, value] => Ok((key, value)),
-            _ => Err(fail!("an OrderedDict of something that is no list of pairs")),
-        };
-        items(list)?.iter().map(pair).collect()
+        items.iter().map(pair).collect()
     }
 
     /// Bytes as Python 3 writes them for Python 2: a string whose characters are the bytes.
-    fn encoded(&self, given: &[Id]) -> Result<Vec<u8>> {
-        let Some(&first) = given.first() else { return Ok(Vec::new()) };
-        match &self.nodes[first as usize] {
-            Node::Text(text) => {
-                let byte = |c: char| u8::try_from(u32::from(c)).map_err(|_| fail!("bytes with a character beyond Latin-1"));
-                text.chars().map(byte).collect()
-            }
-            _ => Err(fail!("bytes of something that is no string")),
-        }
+    fn encoded(&mut self, given: Option<Id>) -> Result<Vec<u8>> {
+        let Some(id) = given else { return Ok(Vec::new()) };
+        self.copy(if let Node::Text(text) = &self.nodes[id as usize] { text.len() } else { 0 })?;
+        let Node::Text(text) = &self.nodes[id as usize] else { return Err(fail!("bytes of something that is no string")) };
+        let byte = |c: char| u8::try_from(u32::from(c)).map_err(|_| fail!("bytes with a character beyond Latin-1"));
+        text.chars().map(byte).collect()
     }
 
     /// State for the value below it. A dict's (attributes of an OrderedDict) is dropped.

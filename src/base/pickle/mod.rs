@@ -44,7 +44,7 @@ enum Node<'b> {
 }
 
 /// Read the pickle at the start of `bytes`; what follows its end is left alone. `globals` are the names (`module.name`) that
-/// may occur beside `collections.OrderedDict` and Python's own ways to write bytes, which become dicts and bytes.
+/// may occur beside those of `collections` and Python's own ways to write bytes, which become dicts and bytes.
 ///
 /// Errors: an opcode or a global that is not allowed (named), bytes that end too early, more opcodes than a file of numbers has.
 pub fn parse<'b>(bytes: &'b [u8], globals: &[&str]) -> Result<Pickle<'b>> {

@@ -86,6 +86,7 @@ fn every_protocol_says_the_same() {
         (&b"(dp0\nVa\np1\n(lp2\nI1\naF2.5\naNaI01\naI-70000\nasVb\nI00\ns."[..], r#"{"a": [1, 2.5, None, true, -70000], "b": false}"#),
         (b"S'a\\n\\xff\\'b'\np0\n.", "b[97, 10, 255, 39, 98]"),
         (b"V\\u00e9x\\U0001f600\n.", "\"éx😀\""),
+        (b"V\xe9\\u000a\n.", "\"é\\n\""),
         (b"L12345678901234567890123L\n.", "large"),
         (b"L-5L\n.", "-5"),
         (b"\x80\x02]q\x00(K\x01M\x70\x11J\xfe\xff\xff\xff\x8a\x00\x8a\x02\x00\xff\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00e.", "[1, 4464, -2, 0, -256, large]"),
@@ -95,6 +96,8 @@ fn every_protocol_says_the_same() {
         (b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00\x8c\x02\xc3\xa9\x94C\x01\xff\x94\x8d\x01\x00\x00\x00\x00\x00\x00\x00z\x87\x94h\x00\x86.", "((\"é\", b[255], \"z\"), \"é\")"),
         (b"\x80\x02ccollections\nOrderedDict\n)Rq\x00(U\x01aK\x01U\x01bK\x02u}U\x09_metadataNsb.", "{b[97]: 1, b[98]: 2}"),
         (b"\x80\x02ccollections\nOrderedDict\n]]U\x01aaK\x01aa\x85R.", "{b[97]: 1}"),
+        (b"\x80\x02ccollections\nCounter\n}U\x01aK\x01s\x85R.", "{b[97]: 1}"),
+        (b"\x80\x02ccollections\ndefaultdict\ncm\nf\n\x85RU\x01aK\x01s.", "{b[97]: 1}"),
         (b"cm\nf\n(K\x01tRK\x02b.", "m.f(1)!2"),
         (b"U\x01xQ.", "<b[120]>"),
         (b"K\x01(K\x02K\x031K\x042\x87.", "(1, 4, 4)"),
@@ -154,6 +157,14 @@ fn shared_and_circular_values_stay_small() {
     let bomb = [b"K\x01".to_vec(), b"22\x87".repeat(40), b".".to_vec()].concat();
     let pickle = parse(&bomb, &[]).unwrap();
     assert_eq!((pickle.nodes.len(), pickle.root().items().unwrap().len()), (41, 3));
+    let copies = [
+        b"\x80\x02X\x40\x00\x00\x00".to_vec(),
+        vec![b'a'; 64],
+        b"q\x00c_codecs\nencode\nq\x01".to_vec(),
+        b"h\x01h\x00\x85R".repeat(999),
+        b".".to_vec(),
+    ];
+    assert!(shown(&copies.concat()).contains("copied again and again"));
     let own = parse(b"]q\x00h\x00a.", &[]).unwrap();
     assert_eq!(own.root().items().unwrap().next().unwrap().id, own.root().id);
     let deep = [b"]".repeat(200_000), b"a".repeat(199_999), b".".to_vec()].concat();

@@ -5,7 +5,7 @@ mod keys;
 mod stage;
 
 pub use eval::{Eval, Members, Trial};
-pub use stage::{Defense, Stage};
+pub use stage::{Defense, Stage, Thresholds};
 
 use crate::base::{Result, suggest, usage};
 use crate::data::Augment;
@@ -22,12 +22,12 @@ pub struct Recipe {
     pub arch: String,
     /// Data set.
     pub dataset: String,
-    /// Dropout probability.
-    pub dropout: f32,
-    /// Leak of the spiking neurons.
-    pub leak: f32,
-    /// Reset of the spiking neurons.
-    pub reset: Reset,
+    /// Dropout probability (None: 0.2, or in finetuning alone the checkpoint's; leak and reset likewise).
+    pub dropout: Option<f32>,
+    /// Leak of the spiking neurons (None: 1).
+    pub leak: Option<f32>,
+    /// Reset of the spiking neurons (None: hard).
+    pub reset: Option<Reset>,
     /// Seed of everything.
     pub seed: u64,
     /// Whether the ANN's products have biases (the SNN's do where the architecture has them).
@@ -85,17 +85,20 @@ impl Recipe {
         let augment = root.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
         let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
         convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
-        let reset = root.text("reset", "hard")?;
+        let given = |key: &str, low: f64, high: f64| -> Result<Option<f32>> {
+            if root.has(key) { Ok(Some(root.number(key, low, low..=high)? as f32)) } else { Ok(None) }
+        };
         let recipe = Recipe {
             name: name.to_string(),
             arch: root.required("arch")?,
             dataset: root.required("dataset")?,
-            dropout: root.number("dropout", 0.2, 0.0..=0.99)? as f32,
-            leak: root.number("leak", 1.0, 1e-6..=1.0)? as f32,
-            reset: match reset.as_str() {
-                "hard" => Reset::Hard,
-                "soft" => Reset::Soft,
-                _ => return Err(usage!("{name}: reset = \"{reset}\" is unknown{}", suggest(&reset, ["hard", "soft"]))),
+            dropout: given("dropout", 0.0, 0.99)?,
+            leak: given("leak", 1e-6, 1.0)?,
+            reset: match root.text("reset", "")?.as_str() {
+                "" if !root.has("reset") => None,
+                "hard" => Some(Reset::Hard),
+                "soft" => Some(Reset::Soft),
+                other => return Err(usage!("{name}: reset = \"{other}\" is unknown{}", suggest(other, ["hard", "soft"]))),
             },
             seed: root.count("seed", 0, 0..=u64::MAX >> 1)? as u64,
             bias: root.flag("bias", false)?,

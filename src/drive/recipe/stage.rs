@@ -56,6 +56,15 @@ impl FromStr for Defense {
     }
 }
 
+/// What training does to thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thresholds {
+    /// They are parameters like any other.
+    Learned,
+    /// They stay as they are: no step, no decay.
+    Fixed,
+}
+
 /// A training stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
@@ -63,6 +72,8 @@ pub struct Stage {
     pub defense: Defense,
     /// T (0 in the ANN stage).
     pub steps: usize,
+    /// What becomes of the thresholds.
+    pub thresholds: Thresholds,
     /// Epochs.
     pub epochs: usize,
     /// Images a step.
@@ -100,7 +111,7 @@ pub(super) enum StageKind {
 pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> Result<Stage> {
     let mut keys = KEYS.to_vec();
     if kind == StageKind::Snn {
-        keys.push("steps");
+        keys.extend(["steps", "learn_thresholds"]);
     }
     table.allow(&keys)?;
     let ann = kind == StageKind::Ann;
@@ -120,6 +131,7 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
     Ok(Stage {
         defense,
         steps: if ann { 0 } else { table.count("steps", 8, 1..=1000)? },
+        thresholds: if ann || table.flag("learn_thresholds", true)? { Thresholds::Learned } else { Thresholds::Fixed },
         epochs: table.count("epochs", if ann { 200 } else { 60 }, 1..=1_000_000)?,
         batch: table.count("batch", 64, 1..=1 << 20)?,
         lr: table.number("lr", if ann { 0.1 } else { 1e-3 }, 0.0..=1e6)?,

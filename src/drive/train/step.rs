@@ -4,10 +4,10 @@ use crate::attack::{Noise, Objective, Targets, Victim, Walk, pgd, rfgsm};
 use crate::autodiff::{Credit, Fire, Gradients, Lens, Pass, Surrogate, Trace, Want};
 use crate::base::rng::{Philox, Purpose};
 use crate::base::{Result, fail};
-use crate::drive::recipe::{Defense, Stage};
+use crate::drive::recipe::{Defense, Stage, Thresholds};
 use crate::drive::seen::Seen;
 use crate::loss;
-use crate::nn::Model;
+use crate::nn::{Model, Role};
 use crate::ops::{loss::hits, pixel};
 use crate::tensor::{Array, Tensor};
 
@@ -64,6 +64,22 @@ pub fn start(model: &Model, stage: &Stage, targets: &Targets, place: Place) -> R
 /// Forward, attack and gradients of one batch; `start` is the attack's noise. The model's running statistics move; its
 /// parameters do not. Nothing is read from the device nor sent there.
 pub fn step(model: &mut Model, stage: &Stage, targets: &Targets, start: Option<&Tensor>, place: Place) -> Result<(Outcome, Gradients)> {
+    let (outcome, mut gradients) = differentiate(model, stage, targets, start, place)?;
+    if stage.thresholds == Thresholds::Fixed {
+        // A parameter without a gradient stays, decay included.
+        let fixed = model.params().into_iter().filter(|param| param.role == Role::Threshold);
+        fixed.for_each(|param| gradients.params[param.slot] = None);
+    }
+    Ok((outcome, gradients))
+}
+
+fn differentiate(
+    model: &mut Model,
+    stage: &Stage,
+    targets: &Targets,
+    start: Option<&Tensor>,
+    place: Place,
+) -> Result<(Outcome, Gradients)> {
     match (stage.defense, start) {
         (Defense::Natural, _) => {
             let (outcome, gradients, hits) = alone(model, targets.images, targets, place)?;

@@ -29,6 +29,12 @@ pub enum Reset {
     Soft,
 }
 
+impl std::fmt::Display for Reset {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(if *self == Reset::Hard { "hard" } else { "soft" })
+    }
+}
+
 /// The dynamics of a layer of neurons.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dynamics {
