@@ -10,6 +10,7 @@ mod cli {
     mod files;
     mod get;
     mod good;
+    mod resume;
     mod runs;
     mod selftest;
     mod stops;

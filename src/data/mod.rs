@@ -8,6 +8,7 @@ pub mod fetch;
 mod idx;
 mod loader;
 mod sets;
+mod split;
 
 pub use augment::{Augment, Crop, Flip};
 pub use loader::{Batch, Last, Loader, Order, Plan};
@@ -85,6 +86,8 @@ pub struct Dataset {
     pub name: &'static str,
     /// Training images.
     pub train: Arc<Images>,
+    /// Images held out from training (None before [`Dataset::hold_out`]).
+    pub validation: Option<Arc<Images>>,
     /// Test images.
     pub test: Arc<Images>,
     /// Mean of each channel, of pixels in [0, 1].

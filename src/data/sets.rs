@@ -104,6 +104,7 @@ pub fn load(name: &str, dir: Option<&Path>) -> Result<Dataset> {
     Ok(Dataset {
         name: spec.name,
         train: Arc::new(train),
+        validation: None,
         test: Arc::new(test),
         mean: spec.mean.to_vec(),
         std: spec.std.to_vec(),
