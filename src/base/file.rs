@@ -29,10 +29,46 @@ pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let result = File::create(&temporary)
         .and_then(|mut file| put(&mut file, parts).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
-    result.map_err(|cause| {
-        let _ = fs::remove_file(&temporary); // best effort: the error that matters is `cause`
-        failed(cause)
-    })
+    settled(result, &temporary, path)
+}
+
+/// Give the file `from` the name `to` as well, in place of what has that name: as a hard link, or as a copy where the file
+/// system knows none. The file must never be changed in place; [`write`] replaces.
+///
+/// Errors: the folder cannot be written, the disk is full; then `to` is what it was.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    let temporary = beside(to);
+    let _ = fs::remove_file(&temporary); // of a killed process with the same number
+    let copied = || fs::copy(from, &temporary).and_then(|_| File::open(&temporary)?.sync_all());
+    let result = fs::hard_link(from, &temporary).or_else(|_| copied()).and_then(|()| fs::rename(&temporary, to));
+    let _ = fs::remove_file(&temporary); // renaming a file over itself does nothing
+    settled(result, &temporary, to)
+}
+
+/// The end of a replacement of `path`: on success its folder is told to the disk, else the temporary file goes.
+fn settled(result: std::io::Result<()>, temporary: &Path, path: &Path) -> Result<()> {
+    match result {
+        Ok(()) => {
+            // A rename that a power cut undoes must not come before one that it keeps. Not every system opens folders.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+            Ok(())
+        }
+        Err(cause) => {
+            let _ = fs::remove_file(temporary); // best effort: the error that matters is `cause`
+            Err(Error::failed(format!("cannot write {}: {cause}", path.display())))
+        }
+    }
+}
+
+/// Remove the temporary files that killed writers left in `folder`, if it is there.
+pub fn sweep(folder: &Path) {
+    let left = |name: &str| name.starts_with('.') && name.ends_with(".tmp");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(left) {
+            let _ = fs::remove_file(entry.path()); // what cannot be removed harms nobody
+        }
+    }
 }
 
 fn put(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {

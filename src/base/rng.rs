@@ -34,6 +34,8 @@ pub enum Purpose {
     Test = 7,
     /// A target class; coordinates: image.
     Target = 8,
+    /// Which training images are held out; coordinates: how many there are.
+    Split = 9,
 }
 
 impl Philox {

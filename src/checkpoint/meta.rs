@@ -19,6 +19,8 @@ pub struct Meta {
     pub seed: u64,
     /// Epochs trained in its stage.
     pub epoch: usize,
+    /// The share of the training images that was held out (0: none).
+    pub validation: f64,
     /// Thresholds as calibrated, before scaling.
     pub raw_thresholds: Vec<f32>,
     /// The factor on them.
@@ -51,6 +53,7 @@ impl Meta {
         ];
         map.extend(self.dataset.clone().map(|dataset| ("dataset", dataset)));
         map.extend(self.recipe.clone().map(|recipe| ("recipe", recipe)));
+        map.extend((self.validation > 0.0).then(|| ("validation", self.validation.to_string())));
         map.extend(self.scale.map(|scale| ("scale", scale.to_string())));
         map.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
     }
@@ -84,10 +87,12 @@ impl Meta {
             recipe: get("recipe").map(str::to_string),
             seed: number(get("seed").unwrap_or("0"), "seed")?,
             epoch: number(get("epoch").unwrap_or("0"), "epoch")?,
+            validation: number(get("validation").unwrap_or("0"), "validation")?,
             raw_thresholds: numbers(get("raw_thresholds").unwrap_or(""), ',', "raw_thresholds")?,
             scale: get("scale").map(|scale| number(scale, "scale")).transpose()?,
             metrics,
         };
+        ensure!((0.0..=0.5).contains(&meta.validation), "the checkpoint's \"validation\" is {}, not 0 to 0.5", meta.validation);
         Ok((spec, meta))
     }
 }

@@ -34,6 +34,16 @@ pub fn save(path: &Path, model: &Model, meta: &Meta) -> Result<()> {
     file::write(path, &bytes)
 }
 
+/// [`save`], with what else a training state needs to go on: `more`, whose keys get a prefix of their own.
+pub fn save_state(path: &Path, model: &Model, meta: &Meta, more: &BTreeMap<&str, String>) -> Result<()> {
+    let mut map = meta.to_map(model.spec());
+    map.extend(more.iter().map(|(key, value)| (format!("{STATE}{key}"), value.clone())));
+    file::write(path, &container::serialise(&layout::tensors(model), &map)?)
+}
+
+/// The prefix of what only a training state has in its metadata.
+const STATE: &str = "state.";
+
 /// Write the state dict alone, as PyTorch has it: no metadata.
 pub fn export(path: &Path, model: &Model) -> Result<()> {
     file::write(path, &container::serialise(&layout::tensors(model), &BTreeMap::new())?)
@@ -47,11 +57,17 @@ pub fn save_tensors(path: &Path, tensors: &[Named]) -> Result<()> {
 /// The network in the checkpoint `path`. Errors: no such file, truncated, foreign, tensors missing, left over, of
 /// another shape or dtype (all named at once), NaN.
 pub fn load(path: &Path, device: &Device) -> Result<(Model, Meta)> {
+    load_state(path, device).map(|(model, meta, _)| (model, meta))
+}
+
+/// [`load`], and what [`save_state`] wrote beside (nothing in a plain checkpoint).
+pub fn load_state(path: &Path, device: &Device) -> Result<(Model, Meta, BTreeMap<String, String>)> {
     let tensors = TensorFile::open(path)?;
     let (spec, meta) = Meta::from_map(tensors.metadata()).map_err(|error| error.within(path.display()))?;
     let mut model = zoo::blank(device, spec).map_err(|error| fail!("{}: {error}", path.display()))?;
     layout::fill(&mut model, &tensors, Require::Everything).map_err(|error| error.within(path.display()))?;
-    Ok((model, meta))
+    let more = tensors.metadata().iter().filter_map(|(key, value)| Some((key.strip_prefix(STATE)?.to_string(), value.clone())));
+    Ok((model, meta, more.collect()))
 }
 
 /// The network `spec` with the PyTorch state dict in `path` (safetensors or `torch.save`), and what was done to read it.

@@ -163,6 +163,10 @@ pub struct RunOptions {
     /// Folder of the results (default: runs/NAME, runs/NAME-ann and runs/NAME-snn for a stage alone)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Which epoch's network is the result: last, validation (best on held-out images), test-clean (best on clean test
+    /// images, as the paper's published code) (default: the recipe's)
+    #[arg(long, value_name = "HOW")]
+    pub select: Option<String>,
     /// Seed of everything (default: the recipe's)
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,

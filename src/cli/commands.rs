@@ -129,7 +129,8 @@ impl Job {
             Some(stage) if !setting.split('=').next().unwrap_or("").contains('.') && !is_top_level(setting) => format!("{stage}.{setting}"),
             _ => setting.clone(),
         };
-        let set: Vec<String> = options.set.iter().map(addressed).collect();
+        let select = options.select.iter().map(|select| format!("select={select}"));
+        let set: Vec<String> = options.set.iter().map(addressed).chain(select).collect();
         let (recipe, text) = recipes::load(word, &set, options.seed)?;
         // A stage by itself gets a folder of its own, so that finetuning replaces nothing of the ANN's run.
         let name = stage.map_or(recipe.name.clone(), |stage| format!("{}-{stage}", recipe.name));
@@ -139,7 +140,7 @@ impl Job {
 
     fn run(self, ending: Ending, common: &Common) -> Result<()> {
         let device = device(common)?;
-        let data = dataset(&self.recipe.dataset, self.data.as_deref(), common)?;
+        let data = dataset(&self.recipe.dataset, self.data.as_deref(), common)?.hold_out(self.recipe.selection.validation)?;
         if let Ending::Snn(model, _) = &ending {
             fits(model, &data)?;
         }
@@ -164,7 +165,7 @@ impl Job {
 /// Whether a setting names a key at the top of a recipe rather than one of a stage.
 fn is_top_level(setting: &str) -> bool {
     let key = setting.split('=').next().unwrap_or("").trim();
-    ["arch", "dataset", "bias", "dropout", "leak", "reset", "seed"].contains(&key)
+    Recipe::KEYS.contains(&key)
 }
 
 fn print_results(report: &Report, out: &Path) -> Result<()> {
@@ -196,6 +197,8 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
         return Err(usage!("{}: this network is a spiking one already (T = {}); give an ANN", args.checkpoint.display(), ann.spec().steps));
     }
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
+    // What the network was validated on, nothing is calibrated on.
+    let data = data.hold_out(meta.validation)?;
     fits(&ann, &data)?;
     let (leak, reset) = (args.leak.unwrap_or(ann.spec().leak), reset.unwrap_or(ann.spec().reset));
     let spec = Spec { steps: args.steps, leak, reset, bias: true, ..ann.spec().clone() };

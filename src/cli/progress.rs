@@ -90,9 +90,11 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}"); // progress that nobody reads stops no work
 }
 
-/// The first Ctrl-C asks the work to stop at the next safe point, the second stops the program.
+/// The first Ctrl-C (or SIGTERM, or a terminal that is closed) asks the work to stop at the next safe point, the second stops
+/// the program.
 pub fn stop_on_ctrl_c() {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    let immune = is_immune_to_hangups();
     let handled = ctrlc::set_handler(|| {
         if COUNT.fetch_add(1, Ordering::Relaxed) == 0 {
             watch::request_stop();
@@ -103,4 +105,31 @@ pub fn stop_on_ctrl_c() {
     });
     // Without a handler Ctrl-C still ends the program; only the saving is lost.
     let _ = handled;
+    if immune {
+        ignore_hangups();
+    }
 }
+
+/// Whether `nohup` or its like started the program: then it outlives its terminal.
+#[cfg(unix)]
+fn is_immune_to_hangups() -> bool {
+    // SAFETY: a zeroed sigaction is a valid one, and with no new action sigaction only writes the old one to it.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+#[cfg(unix)]
+fn ignore_hangups() {
+    // SAFETY: ignoring a signal runs no code.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+}
+
+#[cfg(not(unix))]
+fn is_immune_to_hangups() -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn ignore_hangups() {}

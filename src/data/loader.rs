@@ -74,15 +74,17 @@ pub struct Plan {
     pub seed: u64,
     /// The epoch, the other coordinate of order and augmentation.
     pub epoch: u64,
+    /// Batches at its beginning that are left out: a pass that was broken off goes on behind them.
+    pub skip: usize,
 }
 
 impl Plan {
     /// Every image as it is and in its place, `batch` at a time.
     pub fn sequential(batch: usize) -> Plan {
-        Plan { batch, order: Order::Sequential, last: Last::Keep, augment: Augment::NONE, mean: Vec::new(), seed: 0, epoch: 0 }
+        Plan { batch, order: Order::Sequential, last: Last::Keep, augment: Augment::NONE, mean: Vec::new(), seed: 0, epoch: 0, skip: 0 }
     }
 
-    /// The number of batches that `images` images make.
+    /// The number of batches that `images` images make, left out or not.
     pub fn batches(&self, images: usize) -> usize {
         match self.last {
             Last::Keep => images.div_ceil(self.batch),
@@ -140,15 +142,16 @@ impl Loader {
     /// Those of [`Plan::check`], or no thread can be started.
     pub fn with_threads(images: Arc<Images>, plan: Plan, threads: usize) -> Result<Loader> {
         plan.check(&images)?;
-        let batches = plan.batches(images.len());
+        let (whole, skip) = (plan.batches(images.len()), plan.skip);
+        let batches = whole.saturating_sub(skip);
         let (order, plan) = (Arc::new(plan.order(images.len())), Arc::new(plan));
-        let threads = threads.clamp(1, batches);
+        let threads = threads.clamp(1, batches.max(1));
         let mut loader = Loader { workers: Vec::new(), at: 0, batches };
         for first in 0..threads {
             let (sender, receiver) = sync_channel(AHEAD);
             let (images, plan, order) = (images.clone(), plan.clone(), order.clone());
             let work = move || {
-                for ids in order.chunks(plan.batch).take(batches).skip(first).step_by(threads) {
+                for ids in order.chunks(plan.batch).take(whole).skip(skip + first).step_by(threads) {
                     if sender.send(assemble(&images, ids, &plan)).is_err() {
                         return;
                     }
@@ -264,6 +267,18 @@ mod tests {
                 let loader = Loader::with_threads(images(90), plan.clone(), threads).unwrap();
                 assert_eq!(loader.len(), one.len());
                 assert!(loader.eq(one.iter().cloned()), "{threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pass_that_skips_gives_the_rest_of_the_whole() {
+        for plan in [training(3), Plan { last: Last::Keep, ..training(3) }] {
+            let whole: Vec<Batch> = Loader::new(images(21), plan.clone()).unwrap().collect();
+            for (skip, threads) in (0..=whole.len() + 1).flat_map(|skip| [(skip, 1), (skip, 2)]) {
+                let rest = Loader::with_threads(images(21), Plan { skip, ..plan.clone() }, threads).unwrap();
+                assert_eq!(rest.len(), whole.len().saturating_sub(skip));
+                assert_eq!(rest.collect::<Vec<_>>(), whole[skip.min(whole.len())..], "{skip} of {}, {threads} threads", whole.len());
             }
         }
     }

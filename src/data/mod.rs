@@ -9,6 +9,7 @@ pub mod fetch;
 mod formats;
 mod loader;
 mod sets;
+mod split;
 
 pub use augment::{Augment, Crop, Flip};
 pub use formats::commas;
@@ -111,6 +112,8 @@ pub struct Dataset {
     pub name: &'static str,
     /// Training images.
     pub train: Arc<Images>,
+    /// Images held out from training (None before [`Dataset::hold_out`]).
+    pub validation: Option<Arc<Images>>,
     /// Test images.
     pub test: Arc<Images>,
     /// Mean of each channel, of pixels in [0, 1].

@@ -183,7 +183,7 @@ pub fn load_watched(name: &str, dir: Option<&Path>, watch: &dyn Watch) -> Result
     };
     let every_channel = |values: &[f32]| if values.len() == 1 { vec![values[0]; train.channels] } else { values.to_vec() };
     let (mean, std) = (every_channel(spec.mean), every_channel(spec.std));
-    Ok(Dataset { name: spec.name, train: Arc::new(train), test: Arc::new(test), mean, std, class_names, files })
+    Ok(Dataset { name: spec.name, train: Arc::new(train), validation: None, test: Arc::new(test), mean, std, class_names, files })
 }
 
 /// The data sets that seem to lie in the folder `dir`, by the names of its files; MNIST and Fashion-MNIST, whose files have the

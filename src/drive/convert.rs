@@ -16,7 +16,16 @@ const EPOCH: u64 = 1 << 40;
 /// `how.batches` training batches, augmented as for finetuning.
 pub fn calibration_batches(model: &Model, data: &Dataset, how: &Convert, augment: Augment, seed: u64) -> Result<Vec<Tensor>> {
     let batch = how.batch.min(data.train.len());
-    let plan = Plan { batch, order: Order::Shuffled, last: crate::data::Last::Drop, augment, mean: data.mean.clone(), seed, epoch: EPOCH };
+    let plan = Plan {
+        batch,
+        order: Order::Shuffled,
+        last: crate::data::Last::Drop,
+        augment,
+        mean: data.mean.clone(),
+        seed,
+        epoch: EPOCH,
+        skip: 0,
+    };
     Ok(Loader::new(data.train.clone(), plan)?.take(how.batches).map(|batch| super::train::upload(model, &batch).0).collect())
 }
 

@@ -5,7 +5,7 @@ use crate::base::{Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::device::Device;
 use crate::nn::Model;
-use crate::record::{Event, Recorder, Report, Start, read_events};
+use crate::record::{Epoch, Event, Recorder, Report, Start, read_events};
 use std::path::{Path, PathBuf};
 
 /// Whether a run begins anew or goes on.
@@ -42,6 +42,11 @@ impl Track {
         }
     }
 
+    /// The phase in which the stage `ann` or `snn` is trained.
+    pub fn training(self, stage: &str) -> String {
+        self.key(if stage == "ann" { "ann-train" } else { "snn-finetune" })
+    }
+
     /// A key or phase of this track.
     pub fn key(self, key: &str) -> String {
         match self {
@@ -51,28 +56,38 @@ impl Track {
     }
 }
 
-/// The checkpoints of a track.
-pub const CHECKPOINTS: [&str; 7] = [
-    "ann.safetensors",
-    "converted.safetensors",
-    "snn.safetensors",
-    "last.safetensors",
-    "last.optimizer-0.safetensors",
-    "last.optimizer-1.safetensors",
-    "best.safetensors",
-];
-/// How many of [`CHECKPOINTS`] the SNN stage alone leaves as they are: the networks that it may start from.
-const BEFORE_FINETUNING: usize = 2;
+/// The newest state of the stage under way.
+pub const LAST: &str = "last.safetensors";
+/// The best network so far of the stage under way.
+pub const BEST: &str = "best.safetensors";
+/// The folder of the newest states.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// The files of a track that an SNN stage replaces, the one that names others first.
+fn of_finetuning(folder: &Path) -> Vec<PathBuf> {
+    [vec![folder.join(LAST), folder.join(BEST), folder.join("snn.safetensors")], states(folder, "snn-")].concat()
+}
+
+/// The files in `checkpoints/` below `folder` whose names start with `prefix`.
+fn states(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
+    let begins = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    entries.map(|entry| entry.path()).filter(begins).collect()
+}
 
 /// The files that an SNN stage alone replaces in the folder `path`.
 pub fn replaced_by_finetuning(path: &Path) -> Vec<PathBuf> {
-    CHECKPOINTS[BEFORE_FINETUNING..].iter().map(|name| path.join(name)).collect()
+    of_finetuning(path)
 }
 
 /// The files that a run from the ANN on replaces there.
 pub fn replaced(path: &Path) -> Vec<PathBuf> {
-    let files = |track| CHECKPOINTS.map(|name| track_path(path, track).join(name));
-    [files(Track::Robust), files(Track::Natural)].concat()
+    let of = |track| {
+        let folder = track_path(path, track);
+        let ann = ["ann.safetensors", "converted.safetensors"].map(|name| folder.join(name));
+        [of_finetuning(&folder), ann.to_vec(), states(&folder, "ann-")].concat()
+    };
+    [of(Track::Robust), of(Track::Natural)].concat()
 }
 
 impl RunFolder {
@@ -86,11 +101,13 @@ impl RunFolder {
         let (recorder, events) = match begin {
             Begin::Anew => {
                 file::folder(path)?;
-                for file in replaced {
+                // Where a recipe is, there is a run of it: the old one's goes first, the new one's comes last.
+                for file in std::iter::once(&recipe).chain(replaced) {
                     let _ = std::fs::remove_file(file); // if it is there
                 }
+                let recorder = Recorder::create(&record)?;
                 file::write(&recipe, text.as_bytes())?;
-                (Recorder::create(&record)?, Vec::new())
+                (recorder, Vec::new())
             }
             Begin::Resume => {
                 let earlier = std::fs::read_to_string(&recipe)
@@ -105,6 +122,9 @@ impl RunFolder {
                 (Recorder::append(&record)?, events)
             }
         };
+        for track in [Track::Robust, Track::Natural] {
+            file::sweep(&track_path(path, track));
+        }
         let mut folder = RunFolder { path: path.to_path_buf(), recorder, events };
         if !folder.events.iter().any(|event| matches!(event, Event::Start(_))) {
             folder.record(Event::Start(start))?;
@@ -145,13 +165,55 @@ impl RunFolder {
         self.events.iter().any(is_it)
     }
 
+    /// What is recorded of an epoch of the stage `stage`; where it was done twice, the last time.
+    pub fn epoch(&self, track: Track, stage: &str, epoch: usize) -> Option<&Epoch> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Epoch(known) if (known.epoch, &known.stage[..], &known.track[..]) == (epoch, stage, track.name()) => Some(known),
+            _ => None,
+        })
+    }
+
+    /// Seconds that went into an epoch of the stage `stage` before the state at its step `step` was saved.
+    pub fn seconds_into(&self, track: Track, stage: &str, epoch: usize, step: usize) -> f64 {
+        let at = (epoch, step, stage, track.name());
+        let seconds = |event: &Event| match event {
+            Event::Saved(known) if (known.epoch, known.step, &known.stage[..], &known.track[..]) == at => Some(known.seconds),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(seconds).unwrap_or(0.0)
+    }
+
+    /// Seconds that all runs so far spent, as far as they are recorded: phases, and what is done of a stage under way.
+    pub fn seconds(&self) -> Result<f64> {
+        let report = self.report()?;
+        if let Some(Event::Finish { .. }) = self.events.last() {
+            return Ok(report.seconds);
+        }
+        let is_open = |track: &str, stage: &str| {
+            let track = if track == Track::Natural.name() { Track::Natural } else { Track::Robust };
+            report.phases.iter().all(|phase| phase.name != track.training(stage))
+        };
+        let phases: f64 = report.phases.iter().map(|phase| phase.seconds).sum();
+        let epochs: f64 = report.epochs.iter().filter(|e| is_open(&e.track, &e.stage)).filter_map(|e| e.seconds).sum();
+        let since = self.events.iter().rev().take_while(|event| !matches!(event, Event::Epoch(_)));
+        let within = since.filter_map(|event| if let Event::Saved(saved) = event { Some(saved) } else { None }).next();
+        let within = within.filter(|saved| is_open(&saved.track, &saved.stage)).map_or(0.0, |saved| saved.seconds);
+        Ok(phases + epochs + within)
+    }
+
     /// Everything recorded, folded.
     pub fn report(&self) -> Result<Report> {
         Report::from_events(&self.events)
     }
 
-    /// Save `model` as checkpoint `name` of `track`. Errors: NaN in it, a folder that cannot be written.
+    /// Wait until what is recorded is on the disk.
+    pub fn sync(&self) -> Result<()> {
+        self.recorder.sync()
+    }
+
+    /// Save `model` as checkpoint `name` of `track`, behind what is recorded. Errors: NaN in it, a folder that cannot be written.
     pub fn save(&self, track: Track, name: &str, model: &Model, meta: &Meta) -> Result<()> {
+        self.sync()?;
         if let Some(broken) = broken(model) {
             return Err(fail!("{broken} is not finite; the network is not saved"));
         }

@@ -2,14 +2,14 @@
 
 use super::convert::{adopt, calibration_batches, convert, snn_spec};
 use super::evaluate::{PassOn, Question, evaluate, infer};
-use super::folder::{Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
+use super::folder::{BEST, Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
 use super::seen::Seen;
 use super::train::{Job, train, upload};
 use super::watch::Watch;
 use crate::attack::{Attack, Noise, Targets, Victim};
 use crate::autodiff::Lens;
-use crate::base::{Error, Kind, Result, ensure};
+use crate::base::{Error, Kind, Result, ensure, file};
 use crate::checkpoint::Meta;
 use crate::data::{Dataset, Last};
 use crate::device::Device;
@@ -33,7 +33,7 @@ pub struct Setup<'a> {
     pub begin: Begin,
     /// How far.
     pub ending: Ending,
-    /// The data.
+    /// The data, of which the recipe's validation images are held out.
     pub data: &'a Dataset,
     /// The device.
     pub device: &'a Device,
@@ -67,7 +67,7 @@ pub fn run(setup: Setup) -> Result<Report> {
     let begin = start(setup.recipe, setup.device, setup.version);
     let replaced = if matches!(setup.ending, Ending::Snn(..)) { replaced_by_finetuning(setup.out) } else { replaced(setup.out) };
     let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, &replaced, begin)?;
-    let earlier = if setup.begin == Begin::Resume { folder.report()?.seconds } else { 0.0 };
+    let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };
     for (track, recipe) in courses() {
         let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
         course.go().map_err(|error| resumable(error, setup.out))?;
@@ -80,6 +80,8 @@ pub fn run(setup: Setup) -> Result<Report> {
 fn check(setup: &Setup, recipe: &Recipe) -> Result<()> {
     let (images, name) = (setup.data.train.len(), setup.data.name);
     ensure!(images > 0 && !setup.data.test.is_empty(), "{name}: zero images");
+    let held_out = setup.data.validation.is_some();
+    ensure!(held_out == (recipe.selection.validation > 0.0), "{name}: the recipe's validation images are not those that are held out");
     for (stage, key) in [(&recipe.ann, "ann"), (&recipe.snn, "snn")] {
         let batches = stage.last == Last::Keep || stage.batch <= images;
         ensure!(batches, "{key}: {name} has {images} training images, too few for one batch of {}; lower {key}.batch", stage.batch);
@@ -152,6 +154,7 @@ impl Course<'_> {
             dataset: Some(self.recipe.dataset.clone()),
             recipe: Some(self.recipe.name.clone()),
             seed: self.recipe.seed,
+            validation: self.recipe.selection.validation,
             ..Meta::default()
         }
     }
@@ -164,10 +167,9 @@ impl Course<'_> {
         }
         let data = setup.data;
         let model = zoo::build(setup.device, ann_spec(recipe, data), recipe.seed)?;
-        let meta = self.meta();
-        let job = Job { stage: &recipe.ann, data, name: "ann", track: self.track, watch: setup.watch, meta: meta.clone() };
-        let ann = train(model, &job, self.folder)?;
-        self.keep("ann.safetensors", &ann, &Meta { epoch: recipe.ann.epochs, ..meta })?;
+        let job = Job { recipe, stage: &recipe.ann, data, name: "ann", track: self.track, watch: setup.watch, meta: self.meta() };
+        let (ann, meta) = train(model, &job, self.folder)?;
+        self.keep("ann.safetensors", &ann, &meta)?;
         Ok(ann)
     }
 
@@ -193,18 +195,18 @@ impl Course<'_> {
         if let Some((snn, _)) = self.folder.load(self.track, "snn.safetensors", setup.device)? {
             return Ok(snn);
         }
-        let meta = Meta { seed: recipe.seed, recipe: Some(recipe.name.clone()), dataset: Some(recipe.dataset.clone()), ..meta };
-        let job = Job { stage: &recipe.snn, data: setup.data, name: "snn", track: self.track, watch: setup.watch, meta: meta.clone() };
-        let snn = train(converted, &job, self.folder)?;
-        self.keep("snn.safetensors", &snn, &Meta { epoch: recipe.snn.epochs, ..meta })?;
+        let meta = Meta { raw_thresholds: meta.raw_thresholds, scale: meta.scale, ..self.meta() };
+        let job = Job { recipe, stage: &recipe.snn, data: setup.data, name: "snn", track: self.track, watch: setup.watch, meta };
+        let (snn, meta) = train(converted, &job, self.folder)?;
+        self.keep("snn.safetensors", &snn, &meta)?;
         Ok(snn)
     }
 
-    /// A finished network under its own name and as the run's best (without held-out images the last is the best).
-    /// Its own name comes last: where that is, a resumed run takes everything as done.
+    /// A stage's result under its own name and as the run's best. Its own name comes last: where that is, a resumed run
+    /// takes everything as done.
     fn keep(&self, name: &str, model: &Model, meta: &Meta) -> Result<()> {
-        self.folder.save(self.track, "best.safetensors", model, meta)?;
-        self.folder.save(self.track, name, model, meta)
+        self.folder.save(self.track, BEST, model, meta)?;
+        file::link(&self.folder.file(self.track, BEST), &self.folder.file(self.track, name))
     }
 
     fn phase(&mut self, name: &str, clock: Instant, images: usize) -> Result<()> {

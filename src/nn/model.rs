@@ -5,7 +5,7 @@ use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal
 use crate::base::{Result, ensure};
 use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
-use crate::ops::norm::{self, Affine};
+use crate::ops::norm::{self, Affine, Moments};
 use crate::ops::{frames, pool, reduce};
 use crate::tensor::{Data, Tensor};
 
@@ -277,6 +277,19 @@ impl Model {
     pub fn count_batches(&mut self, all: u64) {
         let each = all / (self.norms().count() as u64).max(1);
         self.norms_mut().for_each(|norm| norm.batches += each);
+    }
+
+    /// All running statistics, copied to memory of their own, and the batches that each has seen.
+    pub fn running(&self) -> Vec<(Moments, u64)> {
+        let copied = |moments: &Moments| Moments { mean: moments.mean.copied(), variance: moments.variance.copied() };
+        self.norms().map(|norm| (copied(&norm.running), norm.batches)).collect()
+    }
+
+    /// Put back what [`Model::running`] of this network gave.
+    pub fn set_running(&mut self, running: Vec<(Moments, u64)>) {
+        for (norm, (moments, batches)) in self.norms_mut().zip(running) {
+            (norm.running, norm.batches) = (moments, batches);
+        }
     }
 
     /// How active every layer of neurons was in `trace`.

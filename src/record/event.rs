@@ -1,6 +1,6 @@
 //! The lines of `run.jsonl` and their folding into a report.
 
-use super::schema::{Curve, Epoch, Firing, Gallery, Member, Phase, Report, Start, number};
+use super::schema::{Curve, Epoch, Firing, Gallery, Member, Phase, Report, Saved, Start, number};
 use crate::base::{Result, fail};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ pub enum Event {
     Start(Start),
     /// An epoch of training is done.
     Epoch(Epoch),
+    /// A state was saved within an epoch, so that a run goes on from there. A report has no use for it.
+    Saved(Saved),
     /// A phase is done.
     Phase(Phase),
     /// A result is known.
@@ -69,6 +71,7 @@ impl Report {
                 Event::Epoch(new) => {
                     put(&mut report.epochs, new, |a, b| a.track == b.track && a.stage == b.stage && a.epoch == b.epoch);
                 }
+                Event::Saved(_) => {}
                 Event::Phase(new) => put(&mut report.phases, new, |a, b| a.name == b.name),
                 Event::Result { key, percent, images } => {
                     report.images.insert(key.clone(), images);

@@ -9,4 +9,4 @@ mod schema;
 
 pub use event::Event;
 pub use recorder::{Recorder, read_events};
-pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Start};
+pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Saved, Start};

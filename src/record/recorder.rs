@@ -50,6 +50,14 @@ impl Recorder {
         // One unbuffered write: a crash leaves whole lines and at most one cut one.
         self.file.write_all(&line).map_err(|cause| Error::io("cannot write", &self.path, &cause))
     }
+
+    /// Waits until all events are on the disk: a checkpoint that a power cut spares must not know of more than the record.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|cause| Error::io("cannot write", &self.path, &cause))
+    }
 }
 
 /// The events of the record at `path`. A last line without its end, as a crash leaves it, is ignored.

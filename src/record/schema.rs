@@ -86,7 +86,7 @@ pub struct Phase {
 }
 
 /// One epoch of training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// `robust` or `natural`.
     pub track: String,
@@ -103,6 +103,18 @@ pub struct Epoch {
     /// Accuracy on adversarial training images, percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adv_acc: Option<f64>,
+    /// Accuracy on the clean validation images, percent; none where none are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_clean: Option<f64>,
+    /// Accuracy on the first validation images under PGD-10, percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_robust: Option<f64>,
+    /// Accuracy on the clean test images, percent; only where that chooses the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_clean: Option<f64>,
+    /// Wall time of the epoch with all that belongs to it, over all runs that had a part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Learning rate.
     #[serde(deserialize_with = "number")]
     pub lr: f64,
@@ -112,6 +124,22 @@ pub struct Epoch {
     /// Firing thresholds after the epoch, input to output; empty for a network of rectifiers.
     #[serde(default, deserialize_with = "numbers")]
     pub thresholds: Vec<f64>,
+}
+
+/// A state that was saved within an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// `robust` or `natural`.
+    pub track: String,
+    /// `ann` or `snn`.
+    pub stage: String,
+    /// The epoch, counted from 0 within its stage.
+    pub epoch: usize,
+    /// Steps of it that are done.
+    pub step: usize,
+    /// Wall time of the epoch so far.
+    #[serde(deserialize_with = "number")]
+    pub seconds: f64,
 }
 
 /// Accuracy under one attack as eps grows.

@@ -73,7 +73,20 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
     let top = loss_ticks.last().copied().unwrap_or(1.0);
     let mut loss = panel("Training loss", &keys, [0.0, top], &loss_ticks, &[(Stroke::Solid, |e| Some(e.loss))]);
     loss.alt = format!("Line chart of training loss over {all} epochs; the highest is {highest:.2}.");
-    vec![accuracy, loss]
+    let mut panels = vec![accuracy, loss];
+    if report.epochs.iter().any(|e| e.val_clean.is_some()) {
+        let lines = [(Stroke::Solid, (|e: &Epoch| e.val_clean) as Value), (Stroke::Dashed, (|e: &Epoch| e.val_robust) as Value)];
+        let keys: Vec<Key> =
+            TRACKS.iter().filter(|(track, _)| present(track)).flat_map(|(track, ink)| clean_and_attacked(track, *ink)).collect();
+        let mut held_out = panel("Accuracy on held-out images, %", &keys, FULL, &HUNDRED, &lines);
+        held_out.alt = format!("Line chart of accuracy on held-out training images over {all} epochs, clean and under PGD-10.");
+        panels.push(held_out);
+    }
+    panels
+}
+
+fn clean_and_attacked(track: &str, ink: Ink) -> [Key; 2] {
+    [Key::solid(ink, format!("{track}, clean")), Key { ink, stroke: Stroke::Dashed, text: format!("{track}, PGD-10") }]
 }
 
 fn attacked_words(epoch: &Epoch) -> String {

@@ -54,6 +54,7 @@ fn events() -> Vec<Event> {
                     lr: 0.05,
                     images_per_s: 2000.0,
                     thresholds: if stage == "snn" { vec![0.832, 0.840, 0.567, 0.332] } else { Vec::new() },
+                    ..Epoch::default()
                 }));
             }
         }

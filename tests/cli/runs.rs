@@ -48,7 +48,8 @@ fn a_run_leaves_checkpoints_a_record_and_a_report() {
 
     // The same recipe on one thread: the same bits everywhere.
     house.good("run mini.toml --data data --out one --seed 5 --threads 1 --quiet");
-    for name in ["ann", "converted", "snn", "last", "best", "natural/ann", "natural/snn", "last.optimizer-0", "last.optimizer-1"] {
+    let states = ["checkpoints/ann-epoch-0002", "checkpoints/snn-epoch-0002.optimizer"];
+    for name in ["ann", "converted", "snn", "last", "best", "natural/ann", "natural/snn"].into_iter().chain(states) {
         let file = format!("{name}.safetensors");
         assert!(house.read(&format!("out/{file}")) == house.read(&format!("one/{file}")), "{file} differs between 1 and 2 threads");
     }
@@ -106,7 +107,7 @@ fn training_that_turns_nan_stops_and_keeps_the_last_good_network() {
         .filter(|t| t.dtype == safetensors::Dtype::F32)
         .all(|t| t.floats().iter().all(|x| x.is_finite()));
     assert!(finite);
-    assert!(!house.has("out/ann.safetensors") && !house.has("out/best.safetensors"), "a broken network was kept");
+    assert!(!house.has("out/ann.safetensors"), "a broken network was kept");
     let said = house.run("run mini.toml --data data --out snn --set snn.lr=1e6 --set snn.epochs=40 --quiet");
     assert_eq!((said.code, said.err.lines().count()), (Some(1), 1), "{}", said.err);
     assert!(said.err.contains("snn-finetune") && said.err.contains("turned NaN"), "{}", said.err);

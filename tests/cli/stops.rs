@@ -64,10 +64,10 @@ fn go_on(house: &House, out: &str, how: &str) {
 fn a_run_interrupted_in_any_phase_says_how_to_go_on_and_does() {
     let house = house("interrupt");
     let phases = [
-        ("ann (at), epoch 1/3", "epoch 2 of 3 of the ann stage (1 epoch is saved)"),
+        ("ann (at), epoch 1/3", "epoch 2 of 3 of the ann stage (saved at "),
         ("ann.clean", ""), // the ANN's attack, or the calibration behind it
         ("PGD-3 at", "calibrate"),
-        ("snn (trades), epoch 2/3", "epoch 3 of 3 of the snn stage (2 epochs are saved)"),
+        ("snn (trades), epoch 2/3", "epoch 3 of 3 of the snn stage (saved at "),
         ("snn.clean", "snn.ensemble_pgd10"),
     ];
     for (at, (word, place)) in phases.into_iter().enumerate() {
@@ -84,7 +84,7 @@ fn a_run_interrupted_in_any_phase_says_how_to_go_on_and_does() {
 }
 
 #[test]
-fn a_killed_run_goes_on_from_its_last_whole_epoch() {
+fn a_run_killed_around_the_end_of_an_epoch_goes_on() {
     let house = house("kill");
     // A line comes just before its epoch is saved.
     for (at, (word, wait)) in [

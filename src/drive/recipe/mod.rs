@@ -2,9 +2,11 @@
 
 mod eval;
 mod keys;
+mod selection;
 mod stage;
 
 pub use eval::{Eval, Members, Trial};
+pub use selection::{Select, Selection};
 pub use stage::{Defense, Stage, Thresholds};
 
 use crate::base::{Result, suggest, usage};
@@ -40,6 +42,12 @@ pub struct Recipe {
     pub snn: Stage,
     /// The evaluation.
     pub eval: Eval,
+    /// Which epoch's network is a stage's result.
+    pub selection: Selection,
+    /// Newest epochs of a stage whose states are kept, at least 1.
+    pub keep: usize,
+    /// Minutes of training between two states within an epoch (0: only ends of epochs and interrupts).
+    pub save_minutes: f64,
     /// The same run with other settings, for comparison.
     pub natural: Option<Box<Recipe>>,
 }
@@ -58,7 +66,24 @@ pub struct Convert {
     /// Calibration batches.
     pub batches: usize,
 }
+
 impl Recipe {
+    /// The keys at the top of a recipe that are no table and belong to no stage.
+    pub const KEYS: [&'static str; 12] = [
+        "arch",
+        "dataset",
+        "bias",
+        "dropout",
+        "leak",
+        "reset",
+        "seed",
+        "validation",
+        "validation_images",
+        "select",
+        "keep",
+        "save_minutes",
+    ];
+
     /// The recipe in `text`, with `set`tings (`stage.key=value`) on top. Errors (usage): TOML that cannot be read,
     /// unknown keys (the nearest is suggested), values out of range.
     pub fn parse(name: &str, text: &str, set: &[String]) -> Result<Recipe> {
@@ -72,6 +97,9 @@ impl Recipe {
             Some(natural) => Some(Box::new(Self::read(name, &natural)?)),
             None => None,
         };
+        if natural.as_ref().is_some_and(|natural| natural.selection.validation != recipe.selection.validation) {
+            return Err(usage!("{name}: [natural] has another validation; both networks hold out the same images"));
+        }
         Ok(Recipe { natural, ..recipe })
     }
 
@@ -79,15 +107,15 @@ impl Recipe {
         if let Some(key) = stage::KEYS.into_iter().find(|&key| key != "augment" && root.has(key)) {
             return Err(usage!("{name}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
         }
-        root.allow(&[
-            "arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "about", "ann", "convert", "snn", "eval", "natural",
-        ])?;
+        root.allow(&[&Self::KEYS[..], &["augment", "about", "ann", "convert", "snn", "eval", "natural"]].concat())?;
         let augment = root.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
         let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
         convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
         let given = |key: &str, low: f64, high: f64| -> Result<Option<f32>> {
             if root.has(key) { Ok(Some(root.number(key, low, low..=high)? as f32)) } else { Ok(None) }
         };
+        let ann = stage::read(&ann, augment, StageKind::Ann)?;
+        let snn = stage::read(&snn, augment.map(|augment| Augment { cutout: 0, ..augment }), StageKind::Snn)?;
         let recipe = Recipe {
             name: name.to_string(),
             arch: root.required("arch")?,
@@ -110,8 +138,11 @@ impl Recipe {
                 batches: convert.count("batches", 11, 1..=1 << 20)?,
             },
             eval: eval::read(&eval)?,
-            ann: stage::read(&ann, augment, StageKind::Ann)?,
-            snn: stage::read(&snn, augment.map(|augment| Augment { cutout: 0, ..augment }), StageKind::Snn)?,
+            selection: selection::read(root, ann.patience.max(snn.patience))?,
+            keep: root.count("keep", 2, 1..=1_000_000)?,
+            save_minutes: root.number("save_minutes", 10.0, 0.0..=1e6)?,
+            ann,
+            snn,
             natural: None,
         };
         Ok(recipe)

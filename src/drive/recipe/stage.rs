@@ -7,7 +7,7 @@ use crate::optim::Schedule;
 use std::str::FromStr;
 
 /// What the tables [ann] and [snn] hold.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "defense",
     "epochs",
     "batch",
@@ -21,6 +21,7 @@ pub(super) const KEYS: [&str; 13] = [
     "lambda",
     "augment",
     "last_batch",
+    "patience",
 ];
 
 /// Adversarial training methods.
@@ -98,6 +99,8 @@ pub struct Stage {
     pub augment: Augment,
     /// The short last batch.
     pub last: Last,
+    /// The stage ends after so many epochs that improved nothing (0: it never does).
+    pub patience: usize,
 }
 
 /// Which of the two.
@@ -148,5 +151,6 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
             "drop" => Last::Drop,
             _ => return Err(usage!("{}: last_batch = \"{last}\" is unknown{}", table.place(), suggest(&last, ["keep", "drop"]))),
         },
+        patience: table.count("patience", 0, 0..=1_000_000)?,
     })
 }

@@ -52,14 +52,15 @@ impl Feed {
         // Without a cutout nothing reads the colour.
         let mean = if plan.mean.is_empty() { vec![0.0; images.channels] } else { plan.mean.clone() };
         let mean = Tensor::from_slice(model.device(), [mean.len()], &mean);
-        Ok(Feed::Bytes(Bytes { images, plan, order, next: 0, mean }))
+        let next = plan.skip;
+        Ok(Feed::Bytes(Bytes { images, plan, order, next, mean }))
     }
 
     /// How many batches are left.
     pub fn left(&self) -> usize {
         match self {
             Feed::Numbers(loader) => loader.len(),
-            Feed::Bytes(bytes) => bytes.plan.batches(bytes.images.len()) - bytes.next,
+            Feed::Bytes(bytes) => bytes.plan.batches(bytes.images.len()).saturating_sub(bytes.next),
         }
     }
 
@@ -110,8 +111,10 @@ mod tests {
         let images = Arc::new(Images { channels: 3, height: 6, width: 5, pixels, labels, classes: 2 });
         let augment = Augment { crop: Crop::Padded(2), flip: Flip::Half, cutout: 2 };
         let resized = Augment { crop: Crop::Resized, ..augment };
-        for (augment, last) in [(augment, Last::Keep), (resized, Last::Keep), (Augment::NONE, Last::Drop)] {
-            let plan = Plan { order: Order::Shuffled, last, augment, mean: vec![0.2, 0.4, 0.6], seed: 3, epoch: 2, ..Plan::sequential(4) };
+        let cases = [(augment, Last::Keep, 0), (resized, Last::Keep, 0), (Augment::NONE, Last::Drop, 0), (augment, Last::Keep, 1)];
+        for (augment, last, skip) in cases {
+            let mean = vec![0.2, 0.4, 0.6];
+            let plan = Plan { order: Order::Shuffled, last, augment, mean, seed: 3, epoch: 2, skip, ..Plan::sequential(4) };
             let all = |device: Device| {
                 let model = tiny(&device, [3, 6, 5]);
                 let mut feed = Feed::new(&model, images.clone(), plan.clone()).unwrap();
@@ -123,7 +126,7 @@ mod tests {
                 fed
             };
             let (cpu, gpu) = (all(Device::cpu(Some(1)).unwrap()), all(gpu.clone()));
-            assert_eq!(cpu.len(), plan.batches(count));
+            assert_eq!(cpu.len(), plan.batches(count) - skip);
             assert!(cpu == gpu, "{augment:?} {last:?}");
         }
     }

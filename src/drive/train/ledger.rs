@@ -4,23 +4,30 @@ use super::step::Outcome;
 use crate::base::{Result, fail};
 use crate::nn::Model;
 use crate::tensor::{Array, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// Steps between two readings.
 const STEPS: usize = 16;
 
 /// The steps of one epoch: sums of what is read, and handles of what is not.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Ledger {
+    sums: Sums,
+    waiting: Vec<Entry>,
+}
+
+/// What the steps add up to that are read. A training state holds it, so that a resumed epoch is recorded like an unbroken one.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
     images: usize,
     loss: f64,
     clean: Option<usize>,
     adversarial: Option<usize>,
-    /// Steps that are read.
-    read: usize,
-    waiting: Vec<Entry>,
+    steps: usize,
 }
 
 /// What one step left on the device.
+#[derive(Clone)]
 struct Entry {
     images: usize,
     loss: Tensor,
@@ -29,6 +36,16 @@ struct Entry {
 }
 
 impl Ledger {
+    /// A ledger that goes on after `sums`.
+    pub fn after(sums: Sums) -> Ledger {
+        Ledger { sums, waiting: Vec::new() }
+    }
+
+    /// What was read so far.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
     /// Keep what the next step, of `images` images, found.
     pub fn enter(&mut self, images: usize, outcome: Outcome) {
         let Outcome { loss, clean, adversarial } = outcome;
@@ -50,44 +67,44 @@ impl Ledger {
         let entries = std::mem::take(&mut self.waiting);
         let losses = Array::joined(&entries.iter().map(|entry| entry.loss.clone()).collect::<Vec<_>>()).to_vec();
         for (entry, loss) in entries.iter().zip(losses) {
-            self.read += 1;
+            self.sums.steps += 1;
             if !loss.is_finite() {
-                return Err(fail!("loss {loss} at step {}", self.read));
+                return Err(fail!("loss {loss} at step {}", self.sums.steps));
             }
-            self.images += entry.images;
-            self.loss += f64::from(loss) * entry.images as f64;
+            self.sums.images += entry.images;
+            self.sums.loss += f64::from(loss) * entry.images as f64;
         }
         // A neuron hides NaN (it does not fire), so a finite loss proves nothing about the weights.
         if let Some(name) = model.broken()? {
-            return Err(fail!("{name} is not finite by step {}", self.read));
+            return Err(fail!("{name} is not finite by step {}", self.sums.steps));
         }
-        self.clean = added(self.clean, entries.iter().filter_map(|entry| entry.clean.clone()).collect());
-        self.adversarial = added(self.adversarial, entries.iter().filter_map(|entry| entry.adversarial.clone()).collect());
+        self.sums.clean = added(self.sums.clean, entries.iter().filter_map(|entry| entry.clean.clone()).collect());
+        self.sums.adversarial = added(self.sums.adversarial, entries.iter().filter_map(|entry| entry.adversarial.clone()).collect());
         Ok(())
     }
 
     /// The mean loss of the images read so far.
     pub fn loss(&self) -> f64 {
-        self.loss / self.images as f64
+        self.sums.loss / self.sums.images as f64
     }
 
     /// Images read so far.
     pub fn images(&self) -> usize {
-        self.images
+        self.sums.images
     }
 
     /// Percent of the clean images that were right (None: not looked at).
     pub fn clean(&self) -> Option<f64> {
-        self.percent(self.clean)
+        self.percent(self.sums.clean)
     }
 
     /// Percent of the adversarial images that were right (None: none were made).
     pub fn adversarial(&self) -> Option<f64> {
-        self.percent(self.adversarial)
+        self.percent(self.sums.adversarial)
     }
 
     fn percent(&self, count: Option<usize>) -> Option<f64> {
-        count.map(|count| 100.0 * count as f64 / self.images as f64)
+        count.map(|count| 100.0 * count as f64 / self.sums.images as f64)
     }
 }
 

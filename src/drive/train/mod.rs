@@ -1,30 +1,37 @@
 //! The training loop of either stage.
 
 mod feed;
+mod judge;
 mod ledger;
 mod replay;
+mod state;
 mod step;
 
 pub use replay::Stepper;
 pub use step::{Outcome, Place, start, step};
 
-use super::folder::{RunFolder, Track, broken};
-use super::recipe::Stage;
+use super::folder::{BEST, LAST, RunFolder, Track, broken};
+use super::recipe::{Recipe, Select, Stage};
 use super::watch::{self, Watch};
 use crate::attack::Targets;
-use crate::base::{Error, Kind, Result, fail};
-use crate::checkpoint::{self, Meta, TensorFile};
+use crate::base::{Error, Kind, Result, ensure, fail};
+use crate::checkpoint::{self, Meta};
 use crate::data::{Batch, Dataset, Last, Order, Plan};
 use crate::nn::Model;
-use crate::optim::Sgd;
-use crate::record::{Epoch, Event, Phase};
+use crate::ops::norm::Moments;
+use crate::record::{Epoch, Event, Phase, Saved};
 use crate::tensor::{Array, Tensor};
 use feed::{Fed, Feed};
+use judge::{Verdict, best, is_exhausted, judge, measure};
 use ledger::Ledger;
-use std::time::Instant;
+use state::{Position, Rank, State};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// A stage to train.
 pub struct Job<'a> {
+    /// The recipe that it is of.
+    pub recipe: &'a Recipe,
     /// Its settings.
     pub stage: &'a Stage,
     /// Its images.
@@ -39,15 +46,6 @@ pub struct Job<'a> {
     pub meta: Meta,
 }
 
-/// The checkpoint of the last whole epoch.
-const LAST: &str = "last.safetensors";
-
-/// The optimiser beside the checkpoint of `epoch` epochs. Two files take turns and the checkpoint is written last, so
-/// whenever a run is killed, the checkpoint finds its own.
-fn optimizer_of(epoch: usize) -> &'static str {
-    ["last.optimizer-0.safetensors", "last.optimizer-1.safetensors"][epoch % 2]
-}
-
 /// A batch on the device.
 pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
     let [channels, height, width] = model.spec().input;
@@ -55,152 +53,307 @@ pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
     (images, Array::from_slice(model.device(), [batch.len()], &batch.labels))
 }
 
-/// Train `model` through the epochs that are left. Each epoch ends in `last.safetensors` and the optimiser beside it;
-/// all draws are keyed by (seed, epoch, image), so a resumed run takes the same path as an unbroken one.
+/// Train `model` through the epochs that are left, and return the network that is the stage's result (the best or the last)
+/// with what is known of it. All draws are keyed by (seed, epoch, step, image), and all else that steps change is in the
+/// states that are saved on the way, so a resumed run takes the same path as an unbroken one.
 ///
 /// Errors: NaN (with the step), an interrupt (with how to go on), files that cannot be written.
-pub fn train(mut model: Model, job: &Job, folder: &mut RunFolder) -> Result<Model> {
-    let (stage, phase) = (job.stage, job.track.key(if job.name == "ann" { "ann-train" } else { "snn-finetune" }));
-    let mut optimizer = Sgd::new(&model, stage.momentum, stage.weight_decay);
-    let mut stepper = Stepper::default();
-    let mut first = 0;
-    if let Some((last, meta)) = folder.load(job.track, LAST, model.device())?
-        && (last.spec().steps > 0) == (job.name == "snn")
-    {
-        (model, first) = (last, meta.epoch);
-        let path = folder.file(job.track, optimizer_of(first));
-        optimizer.restore(&model, &TensorFile::open(&path)?).map_err(|error| error.within(path.display()))?;
+pub fn train(model: Model, job: &Job, folder: &mut RunFolder) -> Result<(Model, Meta)> {
+    let state = State::begin(model, job, folder)?;
+    let (at, since) = (state.at, Instant::now());
+    let mut training = Training { job, folder, state, stepper: Stepper::default(), mark: None, saved: at, since };
+    while training.is_going_on() {
+        training.epoch()?;
     }
-    let clock = Instant::now();
-    for epoch in first..stage.epochs {
-        let kept = folder.file(job.track, LAST);
-        let failed = |error: Error| match error.kind() {
-            Kind::Interrupted => interrupted(job, epoch),
-            _ if kept.exists() => fail!("{phase}: {error}; the last good network is {}", kept.display()),
-            _ => error.within(&phase),
-        };
-        let record = train_epoch(&mut model, &mut optimizer, &mut stepper, job, epoch).map_err(failed)?;
-        if let Some(name) = broken(&model) {
-            return Err(failed(fail!("training turned NaN: {name} is not finite after the last step of epoch {}; lower lr", epoch + 1)));
-        }
-        folder.record(Event::Epoch(record))?;
-        optimizer.save(&model, &folder.place(job.track, optimizer_of(epoch + 1))?)?;
-        folder.save(job.track, LAST, &model, &Meta { epoch: epoch + 1, ..job.meta.clone() })?;
+    training.record_phase(at)?;
+    training.result()
+}
+
+impl Job<'_> {
+    /// The phase in records.
+    fn phase(&self) -> String {
+        self.track.training(self.name)
     }
-    if first < stage.epochs || !folder.has(|event| matches!(event, Event::Phase(known) if known.name == phase)) {
-        let seconds = earlier_seconds(job, first, folder) + clock.elapsed().as_secs_f64();
-        folder.record(Event::Phase(Phase { name: phase, seconds, images_per_s: (images_of(job) * stage.epochs) as f64 / seconds }))?;
+
+    /// Steps of an epoch.
+    fn steps(&self) -> usize {
+        self.plan(0, 0).batches(self.data.train.len())
     }
-    Ok(model)
-}
 
-/// Images of an epoch.
-fn images_of(job: &Job) -> usize {
-    let (images, batch) = (job.data.train.len(), job.stage.batch);
-    if job.stage.last == Last::Drop { images / batch * batch } else { images }
-}
+    /// Images of an epoch.
+    fn images(&self) -> usize {
+        let images = self.data.train.len();
+        if self.stage.last == Last::Drop { self.steps() * self.stage.batch } else { images }
+    }
 
-/// Seconds of the epochs before `first`, as the record has them: those of an earlier, interrupted run.
-fn earlier_seconds(job: &Job, first: usize, folder: &RunFolder) -> f64 {
-    let rate = |epoch: usize| {
-        let of_this = |event: &Event| match event {
-            Event::Epoch(e) if (e.epoch, &e.stage[..], &e.track[..]) == (epoch, job.name, job.track.name()) => Some(e.images_per_s),
-            _ => None,
-        };
-        folder.events().iter().rev().find_map(of_this)
-    };
-    (0..first).filter_map(rate).filter(|rate| rate.is_normal()).map(|rate| images_of(job) as f64 / rate).sum()
-}
-
-fn interrupted(job: &Job, epoch: usize) -> Error {
-    let kept = match epoch {
-        0 => "no epoch of it is complete".to_string(),
-        1 => "1 epoch is saved".to_string(),
-        _ => format!("{epoch} epochs are saved"),
-    };
-    let (epochs, stage) = (job.stage.epochs, job.track.key(job.name));
-    Error::new(Kind::Interrupted, format!("interrupted in epoch {} of {epochs} of the {stage} stage ({kept})", epoch + 1))
-}
-
-/// One epoch, and what is to be recorded of it.
-fn train_epoch(model: &mut Model, optimizer: &mut Sgd, stepper: &mut Stepper, job: &Job, epoch: usize) -> Result<Epoch> {
-    let stage = job.stage;
-    let seed = job.meta.seed;
-    let plan = Plan {
-        batch: stage.batch,
-        order: Order::Shuffled,
-        last: stage.last,
-        augment: stage.augment,
-        mean: job.data.mean.clone(),
-        seed,
-        epoch: epoch as u64,
-    };
-    let mut feed = Feed::new(model, job.data.train.clone(), plan)?;
-    let rate = stage.schedule.rate(stage.lr, epoch, stage.epochs);
-    let title = format!("{} ({}), epoch {}/{}", job.track.key(job.name), stage.defense.name(), epoch + 1, stage.epochs);
-    job.watch.begin(&title, (feed.left() * stage.batch).min(job.data.train.len()) as u64);
-    let clock = Instant::now();
-    let mut ledger = Ledger::default();
-    let read = |ledger: &mut Ledger, model: &Model| {
-        ledger.read(model).map_err(|error| {
-            job.watch.end("");
-            fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", epoch + 1)
-        })
-    };
-    let mut place = Place { seed, stage: u64::from(job.name == "snn"), epoch: epoch as u64, step: 0 };
-    while let Some(batch) = feed.next(model) {
-        watch::check()?;
-        let Fed { images, labels, ids } = batch?;
-        let targets = Targets { images: &images, labels: &labels, ids: &ids };
-        let outcome = stepper.step(model, optimizer, stage, &targets, place, rate as f32)?;
-        place.step += 1;
-        ledger.enter(ids.len(), outcome);
-        job.watch.advance(ids.len() as u64);
-        if ledger.is_due() {
-            read(&mut ledger, model)?;
-            job.watch.remark(&format!("loss {:.4}", ledger.loss()));
+    /// The batches of `epoch`, from step `skip` on.
+    fn plan(&self, epoch: usize, skip: usize) -> Plan {
+        Plan {
+            batch: self.stage.batch,
+            order: Order::Shuffled,
+            last: self.stage.last,
+            augment: self.stage.augment,
+            mean: self.data.mean.clone(),
+            seed: self.meta.seed,
+            epoch: epoch as u64,
+            skip,
         }
     }
-    read(&mut ledger, model)?;
-    let seconds = clock.elapsed().as_secs_f64();
-    let images_per_s = ledger.images() as f64 / seconds;
-    let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
-    let rest = format!("{}{}", shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()));
-    job.watch.end(&format!("{title}: loss {:.4}{rest}, {images_per_s:.0} images/s", ledger.loss()));
-    Ok(Epoch {
-        track: job.track.name().into(),
-        stage: job.name.into(),
-        epoch,
-        loss: ledger.loss(),
-        train_acc: ledger.clean(),
-        adv_acc: ledger.adversarial(),
-        lr: rate,
-        images_per_s,
-        thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
-    })
 }
 
-impl Sgd {
-    /// Write the velocities beside a checkpoint.
-    fn save(&self, model: &Model, path: &std::path::Path) -> Result<()> {
-        let tensors = model.params().into_iter().zip(self.velocity()).filter_map(|(param, velocity)| {
-            let velocity = velocity.as_ref()?;
-            Some((param.name.clone(), velocity.shape().extents().to_vec(), checkpoint::Kind::Floats(velocity.to_vec())))
+/// A stage under way.
+struct Training<'a> {
+    job: &'a Job<'a>,
+    folder: &'a mut RunFolder,
+    state: State,
+    stepper: Stepper,
+    /// What a step that is broken off has to put back.
+    mark: Option<Mark>,
+    /// Where the newest state on the disk is.
+    saved: Position,
+    /// When it was written, or read.
+    since: Instant,
+}
+
+/// The place before a step. Parameters and velocities are missing: they move at its end, which no interrupt stops.
+struct Mark {
+    at: Position,
+    running: Vec<(Moments, u64)>,
+    ledger: Ledger,
+}
+
+/// Time spent on an epoch: by earlier runs, and since when by this one.
+#[derive(Clone, Copy)]
+struct Clock {
+    earlier: f64,
+    start: Instant,
+}
+
+impl Clock {
+    fn seconds(self) -> f64 {
+        self.earlier + self.start.elapsed().as_secs_f64()
+    }
+}
+
+impl Training<'_> {
+    fn is_going_on(&self) -> bool {
+        self.state.at.epoch < self.job.stage.epochs && !is_exhausted(&self.measures(), self.job.stage.patience)
+    }
+
+    /// Of every whole epoch, what chooses among them.
+    fn measures(&self) -> Vec<Option<f64>> {
+        let Job { recipe, stage, track, name, .. } = *self.job;
+        let Some(measure) = measure(recipe.selection.select, stage.defense) else { return Vec::new() };
+        (0..self.state.at.epoch).map(|epoch| self.folder.epoch(track, name, epoch).and_then(measure.of)).collect()
+    }
+
+    /// What is left of an epoch, and its end.
+    fn epoch(&mut self) -> Result<()> {
+        let Position { epoch, step } = self.state.at;
+        let Job { track, name, stage, .. } = *self.job;
+        let clock = Clock { earlier: self.folder.seconds_into(track, name, epoch, step), start: Instant::now() };
+        let title = format!("{} ({}), epoch {}/{}", track.key(name), stage.defense.name(), epoch + 1, stage.epochs);
+        let judged = self.steps(&title, clock).and_then(|()| {
+            let training = clock.seconds();
+            Ok((training, judge(&self.state.model, self.job).map_err(|error| error.within(format!("epoch {}", epoch + 1)))?))
         });
-        checkpoint::save_tensors(path, &tensors.collect::<Vec<_>>())
+        let done = match judged {
+            Ok((training, verdict)) => self.end_epoch(&title, clock, training, &verdict),
+            Err(error) if error.kind() == Kind::Interrupted => self.pause(clock),
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| {
+            self.job.watch.end("");
+            self.failed(error)
+        })
     }
 
-    /// Read the velocities back. Errors: other shapes than the model's.
-    fn restore(&mut self, model: &Model, file: &TensorFile) -> Result<()> {
-        for (param, velocity) in model.params().into_iter().zip(self.velocity_mut()) {
-            *velocity = match file.shape(&param.name) {
-                None => None,
-                Some(shape) if shape == param.value().shape().extents() => {
-                    Some(Tensor::from_slice(model.device(), param.value().shape(), &file.floats(&param.name)?))
-                }
-                Some(_) => return Err(fail!("{} belongs to another network; start without --resume", param.name)),
-            };
+    /// The steps that are left of the epoch.
+    fn steps(&mut self, title: &str, clock: Clock) -> Result<()> {
+        let Job { stage, data, watch, .. } = *self.job;
+        let Position { epoch, step } = self.state.at;
+        let mut feed = Feed::new(&self.state.model, data.train.clone(), self.job.plan(epoch, step))?;
+        let rate = stage.schedule.rate(stage.lr, epoch, stage.epochs) as f32;
+        watch.begin(title, self.job.images() as u64);
+        watch.advance(self.state.ledger.images() as u64);
+        while let Some(batch) = feed.next(&self.state.model) {
+            self.mark();
+            watch::check()?;
+            let Fed { images, labels, ids } = batch?;
+            self.step(&Targets { images: &images, labels: &labels, ids: &ids }, rate)?;
+            watch.advance(ids.len() as u64);
+            if self.state.ledger.is_due() {
+                self.read()?;
+                watch.remark(&format!("loss {:.4}", self.state.ledger.loss()));
+            }
+            if self.is_save_due() && feed.left() > 0 {
+                self.save_within(clock)?;
+            }
         }
+        self.read()?;
+        self.mark();
+        self.check()
+    }
+
+    /// From here one can go on.
+    fn mark(&mut self) {
+        let State { model, at, ledger, .. } = &self.state;
+        self.mark = Some(Mark { at: *at, running: model.running(), ledger: ledger.clone() });
+    }
+
+    /// Back to where one can go on from.
+    fn rewind(&mut self) {
+        if let Some(Mark { at, running, ledger }) = self.mark.take() {
+            self.state.model.set_running(running);
+            (self.state.at, self.state.ledger) = (at, ledger);
+        }
+    }
+
+    /// One step.
+    fn step(&mut self, targets: &Targets, rate: f32) -> Result<()> {
+        let State { model, optimizer, at, ledger } = &mut self.state;
+        let stage = u64::from(self.job.name == "snn");
+        let place = Place { seed: self.job.meta.seed, stage, epoch: at.epoch as u64, step: at.step as u64 };
+        let outcome = self.stepper.step(model, optimizer, self.job.stage, targets, place, rate)?;
+        ledger.enter(targets.ids.len(), outcome);
+        at.step += 1;
         Ok(())
+    }
+
+    /// Read the ledger. Errors: NaN.
+    fn read(&mut self) -> Result<()> {
+        let State { model, at, ledger, .. } = &mut self.state;
+        ledger.read(model).map_err(|error| {
+            let stage = self.job.stage;
+            let rate = stage.schedule.rate(stage.lr, at.epoch, stage.epochs);
+            fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", at.epoch + 1)
+        })
+    }
+
+    /// Errors: NaN, which no state may hold.
+    fn check(&self) -> Result<()> {
+        let Position { epoch, step } = self.state.at;
+        match broken(&self.state.model) {
+            Some(name) => Err(fail!("training turned NaN: {name} is not finite after step {step} of epoch {}; lower lr", epoch + 1)),
+            None => Ok(()),
+        }
+    }
+
+    /// An epoch is over: its line, its record, its state.
+    fn end_epoch(&mut self, title: &str, clock: Clock, training: f64, verdict: &Verdict) -> Result<()> {
+        let (job, ledger) = (self.job, &self.state.ledger);
+        let images_per_s = ledger.images() as f64 / training;
+        let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
+        let rest = [shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()), verdict.words()].concat();
+        job.watch.end(&format!("{title}: loss {:.4}{rest}, {images_per_s:.0} images/s", ledger.loss()));
+        let (epoch, model) = (self.state.at.epoch, &self.state.model);
+        let record = Epoch {
+            track: job.track.name().into(),
+            stage: job.name.into(),
+            epoch,
+            loss: ledger.loss(),
+            train_acc: ledger.clean(),
+            adv_acc: ledger.adversarial(),
+            val_clean: verdict.clean,
+            val_robust: verdict.robust,
+            test_clean: verdict.test,
+            seconds: Some(clock.seconds()),
+            lr: job.stage.schedule.rate(job.stage.lr, epoch, job.stage.epochs),
+            images_per_s,
+            thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
+        };
+        self.folder.record(Event::Epoch(record))?;
+        (self.state.at, self.state.ledger) = (Position { epoch: epoch + 1, step: 0 }, Ledger::default());
+        let rank = if best(&self.measures()) == Some(epoch) { Rank::Best } else { Rank::Newest };
+        self.save(verdict.metrics(), rank)
+    }
+
+    fn is_save_due(&self) -> bool {
+        let minutes = self.job.recipe.save_minutes;
+        minutes > 0.0 && self.since.elapsed() >= Duration::from_secs_f64(60.0 * minutes)
+    }
+
+    /// Save a state within an epoch.
+    fn save_within(&mut self, clock: Clock) -> Result<()> {
+        self.read()?;
+        self.check()?;
+        let Position { epoch, step } = self.state.at;
+        let (track, stage, seconds) = (self.job.track.name().into(), self.job.name.into(), clock.seconds());
+        self.folder.record(Event::Saved(Saved { track, stage, epoch, step, seconds }))?;
+        self.save(BTreeMap::new(), Rank::Newest)
+    }
+
+    fn save(&mut self, metrics: BTreeMap<String, f64>, rank: Rank) -> Result<()> {
+        let saved = self.state.save(self.job, self.folder, metrics, rank);
+        saved.map_err(|error| fail!("{error}; make room and go on with --resume"))?;
+        (self.saved, self.since) = (self.state.at, Instant::now());
+        Ok(())
+    }
+
+    /// Interrupted: save, and say where. Always an error.
+    fn pause(&mut self, clock: Clock) -> Result<()> {
+        self.rewind();
+        self.read()?;
+        let at = self.state.at;
+        let saved = if at == self.saved { Ok(()) } else { self.save_within(clock) };
+        let kept = match (saved, at) {
+            (Err(error), _) => format!("not saved: {error}"),
+            (_, Position { epoch: 0, step: 0 }) => "before its first step".to_string(),
+            (_, Position { step: 0, .. }) => "saved at its beginning".to_string(),
+            (_, Position { step, .. }) => format!("saved at step {step} of {}", self.job.steps()),
+        };
+        let (epochs, stage) = (self.job.stage.epochs, self.job.track.key(self.job.name));
+        let place = format!("interrupted in epoch {} of {epochs} of the {stage} stage ({kept})", at.epoch + 1);
+        Err(Error::new(Kind::Interrupted, place))
+    }
+
+    /// An error, with the phase and what is left to go on with.
+    fn failed(&self, error: Error) -> Error {
+        let (phase, kept) = (self.job.phase(), self.folder.file(self.job.track, LAST));
+        match error.kind() {
+            Kind::Interrupted => error,
+            _ if self.saved > Position::default() => fail!("{phase}: {error}; the last good network is {}", kept.display()),
+            _ => error.within(&phase),
+        }
+    }
+
+    /// The stage's time, if this run had a part in it since `begun`, or none is recorded.
+    fn record_phase(&mut self, begun: Position) -> Result<()> {
+        let Job { track, name, .. } = *self.job;
+        let phase = self.job.phase();
+        let epochs = self.state.at.epoch;
+        if begun.epoch == epochs && self.folder.has(|event| matches!(event, Event::Phase(known) if known.name == phase)) {
+            return Ok(());
+        }
+        let records: Vec<&Epoch> = (0..epochs).filter_map(|epoch| self.folder.epoch(track, name, epoch)).collect();
+        let seconds = records.iter().filter_map(|epoch| epoch.seconds).sum();
+        let training: f64 = records.iter().map(|epoch| 1.0 / epoch.images_per_s).sum();
+        self.folder.record(Event::Phase(Phase { name: phase, seconds, images_per_s: records.len() as f64 / training }))
+    }
+
+    /// The network that is chosen, and a note on why.
+    fn result(self) -> Result<(Model, Meta)> {
+        let Job { recipe, stage, track, name, .. } = *self.job;
+        let (measures, epochs) = (self.measures(), self.state.at.epoch);
+        let chosen = best(&measures).unwrap_or(epochs.saturating_sub(1));
+        let metrics = self.folder.epoch(track, name, chosen).map(|epoch| Verdict::of(epoch).metrics()).unwrap_or_default();
+        let meta = Meta { epoch: chosen + 1, metrics, ..self.job.meta.clone() };
+        if let (Some(measure), Some(percent)) = (measure(recipe.selection.select, stage.defense), measures.get(chosen).copied().flatten()) {
+            let early = if epochs < stage.epochs { format!(", of which {epochs} were trained,") } else { String::new() };
+            let place = format!("{}: epoch {} of {}{early}", track.key(name), chosen + 1, stage.epochs);
+            let mut text = format!("{place} has the best {}, {percent:.1} %", measure.name);
+            if recipe.selection.select == Select::TestClean {
+                text += "; the results on the same test images are optimistic (the paper's published code chooses so)";
+            }
+            self.folder.record(Event::Note { text })?;
+        }
+        if chosen + 1 == epochs {
+            return Ok((self.state.model, meta));
+        }
+        let path = self.folder.file(track, BEST);
+        let (model, of) = checkpoint::load(&path, self.state.model.device())?;
+        let cure = "start without --resume";
+        ensure!(of.epoch == meta.epoch, "{} is of epoch {}, the record says {}; {cure}", path.display(), of.epoch, meta.epoch);
+        Ok((model, meta))
     }
 }
