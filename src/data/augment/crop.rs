@@ -102,8 +102,9 @@ fn bilinear(raw: &[u8], [height, width, channels]: [usize; 3], window: Window, o
 fn along_row<const C: usize>(line: &[f32], columns: &[Tap], wide: &mut [f32]) {
     let line = line.as_chunks::<C>().0;
     for (wide, tap) in wide.as_chunks_mut::<C>().0.iter_mut().zip(columns) {
-        for ((wide, &first), &second) in wide.iter_mut().zip(&line[tap.first]).zip(&line[tap.second]) {
-            *wide = tap.mix(first, second);
+        let (first, second) = (&line[tap.first], &line[tap.second]);
+        for (c, wide) in wide.iter_mut().enumerate() {
+            *wide = tap.mix(first[c], second[c]);
         }
     }
 }
