@@ -103,7 +103,9 @@ fn along_row<const C: usize>(line: &[f32], columns: &[Tap], wide: &mut [f32]) {
     let line = line.as_chunks::<C>().0;
     for (wide, tap) in wide.as_chunks_mut::<C>().0.iter_mut().zip(columns) {
         let (first, second) = (&line[tap.first], &line[tap.second]);
-        *wide = std::array::from_fn(|c| tap.mix(first[c], second[c]));
+        for (c, wide) in wide.iter_mut().enumerate() {
+            *wide = tap.mix(first[c], second[c]);
+        }
     }
 }
 
@@ -127,7 +129,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
     let tap = |at: usize| {
         let centre = ((at as f64 + 0.5) * scale - 0.5).clamp(0.0, (from - 1) as f64);
         let first = centre as usize;
-        Tap { first, second: (first + 1).min(from - 1), share: centre.fract() as f32 }
+        Tap { first, second: (first + 1).min(from - 1), share: (centre - first as f64) as f32 }
     };
     (0..to).map(tap).collect()
 }
