@@ -131,3 +131,19 @@ pub struct Dataset {
 fn unit(pixel: u8) -> f32 {
     f32::from(pixel) / 255.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_statistics_are_those_of_the_pixels() {
+        let pixels = vec![0, 255, 51, 255, 102, 255, 153, 255];
+        let images = Images { channels: 2, height: 1, width: 2, pixels, labels: vec![2, 2], classes: 4 };
+        assert_eq!(images.counts(), [0, 0, 2, 0]);
+        // 0, 0.2, 0.4, 0.6: mean 0.3, variance (0.09 + 0.01 + 0.01 + 0.09) / 4.
+        let [(mean, std), white] = images.statistics()[..] else { panic!("two channels") };
+        assert!((mean - 0.3).abs() < 1e-6 && (std - 0.05_f32.sqrt()).abs() < 1e-6, "{mean} {std}");
+        assert_eq!(white, (1.0, 0.0));
+    }
+}
