@@ -3,8 +3,8 @@
 //! Order and content are a pure function of (seed, epoch), whatever the number of threads; the threads end with the last
 //! batch or when the loader is dropped, and dropping waits for them.
 //!
-//! One thread is enough beside anything that trains on the CPU: it makes 300,000 images of 32x32x3 a second with crop, flip
-//! and cutout, 36,000 of 64x64x3 with a resized crop (`caltrop bench loader`, bench/record/2026-11-25-loader.md).
+//! One thread is enough beside anything that trains on the CPU: 50,000 images of 32x32x3 a second with crop, flip and cutout
+//! take an eighth of a core (`caltrop bench loader`, bench/record/2026-11-25-loader.md).
 
 use super::{Augment, Images};
 use crate::base::rng::{Philox, Purpose};

@@ -96,6 +96,7 @@ mod tests {
     #[test]
     fn packages_are_whole() {
         for package in PACKAGES {
+            assert!(crate::data::spec(package.name).is_ok(), "{} cannot be loaded", package.name);
             assert!(package.site.starts_with("http") && package.site.ends_with('/'), "{}", package.name);
             for file in package.files {
                 assert!(
