@@ -74,15 +74,15 @@ const PAIR: usize = 2;
 fn table(spec: &Spec, geometry: &Geometry, batch: usize) -> String {
     let mut lines = vec![
         format!("{}, images of {}, {} classes, T = {}", spec.arch, extents(spec.input), spec.classes, spec.steps),
-        format!("{:<16} {:<24} {:>12} {:>12} {:>16}", "layer", "kind", "output", "parameters", "MACs a step"),
+        format!("{:<20} {:<22} {:>12} {:>12} {:>16}", "layer", "kind", "output", "parameters", "MACs a step"),
     ];
     let blank = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     lines.extend(geometry.rows.iter().map(|row| {
         let (parameters, macs) = (blank(row.parameters), blank(row.macs));
-        format!("{:<16} {:<24} {:>12} {parameters:>12} {macs:>16}", row.name, row.kind, extents(row.output))
+        format!("{:<20} {:<22} {:>12} {parameters:>12} {macs:>16}", row.name, row.kind, extents(row.output))
     }));
     let total = [geometry.parameters(), geometry.macs(), geometry.operations()].map(grouped);
-    lines.push(format!("{:<16} {:<24} {:>12} {:>12} {:>16}", "total", "", "", total[0], total[1]));
+    lines.push(format!("{:<20} {:<22} {:>12} {:>12} {:>16}", "total", "", "", total[0], total[1]));
     if spec.steps > 0 {
         lines.push(format!(
             "an image at T = {}: {} multiply-accumulates (what reads the image once, what reads spikes {} times)",

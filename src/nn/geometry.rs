@@ -296,8 +296,9 @@ impl Walk {
             self.geometry.kept += spikes;
             self.geometry.spikes += spikes;
         }
-        // Backward: the gradient of its spikes, and of its current.
-        self.geometry.working = self.geometry.working.max(self.bytes_as_numbers() + current);
+        // Backward: the gradient of its spikes, of the current behind the norm, and of the current before it.
+        let currents = if neuron.norm.is_some() { 2 * current } else { current };
+        self.geometry.working = self.geometry.working.max(self.bytes_as_numbers() + currents);
         let kind = if self.geometry.steps > 0 { "neuron" } else { "relu (neuron at T > 0)" };
         self.row(stem(&neuron.v_th), kind.into(), 1, 0);
     }

@@ -55,7 +55,7 @@ fn a_converted_network_runs_at_any_t_with_any_dynamics() {
         assert_eq!(house.json("out")["steps"], steps);
     }
     house.refused(2, &format!("{convert} --leak 0 --out new"), &["--leak 0", "above 0"]);
-    house.refused(2, &format!("{convert} --reset half --out new"), &["--reset half", "hard, soft"]);
+    house.refused(2, &format!("{convert} --reset half --out new"), &["--reset half", "hard"]);
 
     // Finetuning: the recipe's key where it has one, else the checkpoint's; and it says which.
     let finetune =
