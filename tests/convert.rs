@@ -11,7 +11,7 @@ use caltrop::base::fail;
 use caltrop::base::rng::{Philox, Purpose};
 use caltrop::convert::{Calibration, calibrate, scale, transplant};
 use caltrop::device::Device;
-use caltrop::nn::{Layer, Model, Role, Spec};
+use caltrop::nn::{Layer, Model, Norm, Origin, Role, Spec};
 use caltrop::ops::lif::Reset;
 use caltrop::ops::percentile::Percentile;
 use caltrop::tensor::Tensor;
@@ -39,6 +39,11 @@ fn spec(steps: usize) -> Spec {
     }
 }
 
+/// As [`spec`], of residual blocks.
+fn residual(arch: &str) -> Spec {
+    Spec { arch: arch.into(), ..spec(8) }
+}
+
 /// A network whose norms and running statistics are not the ones that it is born with.
 fn network(device: &Device, spec: Spec) -> Model {
     let mut model = zoo::build(device, spec, 3).unwrap();
@@ -47,6 +52,7 @@ fn network(device: &Device, spec: Spec) -> Model {
         let (lo, hi) = match param.role {
             Role::NormWeight => (0.5, 1.5),
             Role::NormBias | Role::Bias => (-0.2, 0.3),
+            Role::Mix => (0.3, 0.7),
             _ => continue,
         };
         param.weight.set(Tensor::from_slice(device, shape, &uniform(&param.name, shape.count(), lo, hi, 0)));
@@ -70,6 +76,18 @@ fn dict(model: &Model) -> Vec<(String, Vec<f32>)> {
 
 #[test]
 fn a_transplant_copies_what_was_learned_and_drops_running_statistics() {
+    for arch in ["resnet8", "wrn10_1"] {
+        let device = devices::first();
+        let spec = |steps: usize| Spec { bias: steps > 0, steps, ..residual(arch) };
+        let ann = network(&device, spec(0));
+        let snn = transplant(&ann, spec(8)).unwrap();
+        let pairs = dict(&snn).into_iter().filter(|(name, _)| name.ends_with(".comb"));
+        for (name, values) in pairs {
+            let (_, old) = dict(&ann).into_iter().find(|(old, _)| *old == name).unwrap();
+            same_bits(&name, &values, &old);
+            assert_ne!(values, [0.5, 0.5], "{name}");
+        }
+    }
     let device = devices::first();
     let ann = network(&device, spec(0));
     let before = dict(&ann);
@@ -96,101 +114,141 @@ fn a_transplant_copies_what_was_learned_and_drops_running_statistics() {
     assert!(transplant(&ann, deeper).is_err());
 }
 
+/// A signal of every batch: frames are images, [N·T, H, W, C], t fastest.
+#[derive(Clone)]
+struct Signals {
+    batches: Vec<Vec<f64>>,
+    extents: [usize; 3],
+}
+
+impl Signals {
+    /// What `change` makes of each batch and its number of frames.
+    fn map(self, extents: [usize; 3], change: impl Fn(&[f64], usize) -> Vec<f64>) -> Signals {
+        let size: usize = self.extents.iter().product();
+        Signals { batches: self.batches.iter().map(|signal| change(signal, signal.len() / size)).collect(), extents }
+    }
+}
+
 /// Thresholds by the words of METHOD §4: every frame of every image explicit, f64, one batch after the other.
+struct Naive {
+    per_mille: u64,
+    thresholds: Vec<f64>,
+}
+
 fn naive_thresholds(model: &Model, batches: &[(Vec<f64>, usize)], per_mille: u64) -> Vec<f64> {
-    let [channels, mut height, mut width] = model.spec().input;
-    // Frames are images: [N·T, H, W, C], t fastest.
+    let [channels, height, width] = model.spec().input;
     let present = |(images, n): &(Vec<f64>, usize)| {
         let size = images.len() / n;
         let normal = |i: usize| (images[i] - f64::from(model.spec().mean[i % channels])) / f64::from(model.spec().std[i % channels]);
         (0..n * STEPS).flat_map(|frame| (0..size).map(move |i| frame / STEPS * size + i)).map(normal).collect::<Vec<f64>>()
     };
-    let mut signals: Vec<Vec<f64>> = batches.iter().map(present).collect();
-    let mut thresholds = Vec::new();
-    let mut depth = channels;
-    let last = model.layers().len() - 1;
-    for (index, layer) in model.layers().iter().enumerate() {
+    let signals = Signals { batches: batches.iter().map(present).collect(), extents: [height, width, channels] };
+    let mut naive = Naive { per_mille, thresholds: Vec::new() };
+    naive.along(model.layers(), signals);
+    naive.thresholds
+}
+
+impl Naive {
+    fn along(&mut self, layers: &[Layer], signals: Signals) -> Signals {
+        layers.iter().fold(signals, |signals, layer| self.through(layer, signals))
+    }
+
+    fn through(&mut self, layer: &Layer, x: Signals) -> Signals {
+        let [h, w, c] = x.extents;
         match layer {
-            Layer::Product(product) if index < last => {
-                let shape = product.weight.value().shape();
-                let (w, bias) = (wide(product.weight.value()), product.bias.as_ref().map_or(Vec::new(), |bias| wide(bias.value())));
-                for (signal, (_, n)) in signals.iter_mut().zip(batches) {
-                    let conv = naive::Conv {
-                        n: n * STEPS,
-                        h: height,
-                        w: width,
-                        c_in: shape[3],
-                        c_out: shape[0],
-                        kernel: (shape[1], shape[2]),
-                        stride: 1,
-                        pad: product.pad,
-                    };
-                    *signal = naive::conv_forward(conv, signal, &w, &bias);
-                }
-                depth = shape[0];
+            Layer::Product(product) => {
+                let (shape, bias) = (product.weight.value().shape(), product.bias.as_ref().map_or(Vec::new(), |bias| wide(bias.value())));
+                let (weight, kernel) = (wide(product.weight.value()), (shape[1], shape[2]));
+                let conv = |n| naive::Conv { n, h, w, c_in: c, c_out: shape[0], kernel, stride: product.stride, pad: product.pad };
+                let (oh, ow) = conv(1).out();
+                x.map([oh, ow, shape[0]], |signal, n| naive::conv_forward(conv(n), signal, &weight, &bias))
             }
+            Layer::Norm(norm) => normalised(norm, x),
             Layer::Neuron(layer) => {
-                if let Some(norm) = &layer.norm {
-                    let (weight, bias) = (wide(norm.weight.value()), wide(norm.bias.value()));
-                    let (mean, var) = (vec![0.0; depth], vec![1.0; depth]);
-                    for signal in &mut signals {
-                        *signal = naive::norm_forward(signal, &weight, &bias, &mean, &var, naive::Statistics::BatchFrozen, 1).y;
-                    }
-                }
-                let found = signals.iter().map(|signal| naive::percentile(signal, per_mille, 1000));
+                let x = if let Some(norm) = &layer.norm { normalised(norm, x) } else { x };
+                let found = x.batches.iter().map(|signal| naive::percentile(signal, self.per_mille, 1000));
                 let v_th = found.fold(f64::NEG_INFINITY, f64::max);
-                thresholds.push(v_th);
+                self.thresholds.push(v_th);
                 let reset = if layer.reset == Reset::Soft { neuron::Reset::Soft } else { neuron::Reset::Hard };
                 let lif = Neuron { v_th: v_th.max(0.03), leak: f64::from(layer.leak), reset };
-                let size = height * width * depth;
-                for signal in &mut signals {
-                    // A row is an image: all its pixels and channels are columns.
-                    let rows = signal.len() / (STEPS * size);
-                    *signal = neuron::neuron_forward(signal, [rows, STEPS, size], lif, neuron::Fire::Spike).s;
-                }
+                // A row is an image: all its pixels and channels are columns.
+                x.map([h, w, c], |signal, n| neuron::neuron_forward(signal, [n / STEPS, STEPS, h * w * c], lif, neuron::Fire::Spike).s)
             }
-            Layer::AveragePool => {
-                for (signal, (_, n)) in signals.iter_mut().zip(batches) {
-                    *signal = naive::pool_forward(signal, [n * STEPS, height, width, depth]);
-                }
-                (height, width) = (height / 2, width / 2);
+            Layer::Block(block) => {
+                let behind = self.along(&block.stem, x.clone());
+                let start = if block.origin == Origin::Input { x } else { behind.clone() };
+                let along = self.along(&block.branch, behind);
+                let across = self.along(&block.shortcut, start);
+                let comb = wide(block.comb.value());
+                let mix = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| comb[0] * a + comb[1] * b).collect();
+                Signals { batches: across.batches.iter().zip(&along.batches).map(mix).collect(), extents: along.extents }
             }
-            Layer::Flatten => (height, width, depth) = (1, 1, height * width * depth),
-            _ => {}
+            Layer::AveragePool => x.map([h / 2, w / 2, c], |signal, n| naive::pool_forward(signal, [n, h, w, c])),
+            Layer::GlobalPool => x.map([1, 1, c], |signal, n| {
+                let mean = |i: usize| (0..h * w).map(|p| signal[(i / c * h * w + p) * c + i % c]).sum::<f64>() / (h * w) as f64;
+                (0..n * c).map(mean).collect()
+            }),
+            Layer::Flatten => Signals { extents: [1, 1, h * w * c], ..x },
+            Layer::Dropout(_) => x,
         }
     }
-    thresholds
+}
+
+fn normalised(norm: &Norm, x: Signals) -> Signals {
+    let (weight, bias) = (wide(norm.weight.value()), wide(norm.bias.value()));
+    let (mean, var) = (vec![0.0; weight.len()], vec![1.0; weight.len()]);
+    x.clone().map(x.extents, |y, _| naive::norm_forward(y, &weight, &bias, &mean, &var, naive::Statistics::BatchFrozen, 1).y)
 }
 
 #[test]
 fn thresholds_are_those_of_a_naive_calibration() {
     for device in devices::all() {
         for (leak, reset, per_mille) in [(1.0, Reset::Hard, 997), (0.9, Reset::Hard, 900), (1.0, Reset::Soft, 950)] {
-            let mut snn = network(&device, Spec { leak, reset, ..spec(8) });
-            let before = dict(&snn);
-            let batches = [("a", 5), ("b", 3), ("c", 5)];
-            let tensors: Vec<Tensor> = batches.iter().map(|(name, n)| batch(&device, name, *n)).collect();
-            let how = Calibration { percentile: Percentile::new(per_mille as f64 / 10.0).unwrap(), steps: STEPS };
-            let mut visited = Vec::new();
-            let found = calibrate(&mut snn, &tensors, how, |index, of| {
-                visited.push((index, of));
-                Ok(())
-            });
-            let found = found.unwrap();
-            let pairs: Vec<(Vec<f64>, usize)> = batches.iter().map(|(name, n)| (values(name, *n), *n)).collect();
-            let want = naive_thresholds(&snn, &pairs, per_mille);
-            assert_eq!((found.len(), &visited[..]), (3, &[(0, 3), (1, 3), (2, 3)][..]));
-            for (layer, (&found, want)) in found.iter().zip(&want).enumerate() {
-                let apart = (f64::from(found) - want).abs();
-                assert!(apart <= 2e-5 * want.abs(), "{per_mille} ‰, leak {leak}, layer {layer}: {found} instead of {want}");
-            }
-            assert_eq!(snn.thresholds(), found.iter().map(|v| v.max(0.03)).collect::<Vec<_>>());
-            // Nothing else moved: neither weights nor running statistics.
-            for ((name, old), (_, new)) in before.iter().zip(dict(&snn)).filter(|((name, _), _)| !name.ends_with(".v_th")) {
-                same_bits(name, &new, old);
-            }
+            hold(&device, Spec { leak, reset, ..spec(8) }, per_mille, &[("a", 5), ("b", 3), ("c", 5)]);
         }
     }
+}
+
+/// Both neurons of every block, each by its own currents, in order.
+#[test]
+fn thresholds_of_residual_networks_are_those_of_a_naive_calibration() {
+    let batches = [("a", 4), ("b", 3)];
+    for (arch, layers) in [("resnet8", 7), ("wrn10_1", 7)] {
+        for device in devices::cpus() {
+            assert_eq!(hold(&device, residual(arch), 997, &batches), layers);
+        }
+        hold(&devices::first(), Spec { leak: 0.9, reset: Reset::Soft, ..residual(arch) }, 900, &batches);
+        devices::emulated().iter().take(1).for_each(|device| drop(hold(device, residual(arch), 997, &batches[..1])));
+    }
+}
+
+/// Calibrates a network of `spec` on these batches; returns its number of layers of neurons.
+fn hold(device: &Device, spec: Spec, per_mille: u64, batches: &[(&str, usize)]) -> usize {
+    let (leak, arch) = (spec.leak, spec.arch.clone());
+    let mut snn = network(device, spec);
+    let before = dict(&snn);
+    let tensors: Vec<Tensor> = batches.iter().map(|(name, n)| batch(device, name, *n)).collect();
+    let how = Calibration { percentile: Percentile::new(per_mille as f64 / 10.0).unwrap(), steps: STEPS };
+    let mut visited = Vec::new();
+    let found = calibrate(&mut snn, &tensors, how, |index, of| {
+        visited.push((index, of));
+        Ok(())
+    });
+    let found = found.unwrap();
+    let pairs: Vec<(Vec<f64>, usize)> = batches.iter().map(|(name, n)| (values(name, *n), *n)).collect();
+    let want = naive_thresholds(&snn, &pairs, per_mille);
+    let layers = want.len();
+    assert_eq!((found.len(), visited), (layers, (0..layers).map(|index| (index, layers)).collect::<Vec<_>>()));
+    for (layer, (&found, want)) in found.iter().zip(&want).enumerate() {
+        let apart = (f64::from(found) - want).abs();
+        assert!(apart <= 2e-5 * want.abs(), "{arch}, {per_mille} ‰, leak {leak}, layer {layer}: {found} instead of {want}");
+    }
+    assert_eq!(snn.thresholds(), found.iter().map(|v| v.max(0.03)).collect::<Vec<_>>());
+    // Nothing else moved: neither weights nor running statistics.
+    for ((name, old), (_, new)) in before.iter().zip(dict(&snn)).filter(|((name, _), _)| !name.ends_with(".v_th")) {
+        same_bits(name, &new, old);
+    }
+    layers
 }
 
 #[test]

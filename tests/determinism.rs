@@ -16,10 +16,13 @@ use support::named::uniform64;
 const SIDE: usize = 13;
 const CLASSES: usize = 10;
 
+const VGG: &str = "vgg:16,A,40,A/65";
+const RESIDUAL: [&str; 2] = ["resnet8", "wrn10_2"];
+
 /// Enough channels, rows and images that every kernel cuts its work into several tasks.
-fn model(device: &Device, steps: usize) -> Model {
+fn model(device: &Device, arch: &str, steps: usize) -> Model {
     let spec = Spec {
-        arch: "vgg:16,A,40,A/65".into(),
+        arch: arch.into(),
         classes: CLASSES,
         input: [3, SIDE, SIDE],
         mean: vec![0.5, 0.4, 0.45],
@@ -50,9 +53,9 @@ fn fire(steps: usize) -> Fire {
 }
 
 /// Everything that a few training steps compute: logits, gradients of the pixels, and at last the whole state dict.
-fn train(device: &Device, steps: usize) -> Vec<(String, Vec<f32>)> {
+fn train(device: &Device, arch: &str, steps: usize) -> Vec<(String, Vec<f32>)> {
     const BATCH: usize = 19;
-    let mut model = model(device, steps);
+    let mut model = model(device, arch, steps);
     let (images, y) = (images(device, BATCH), devices::labels(device, &labels(BATCH)));
     let mut sgd = Sgd::new(&model, 0.9, 5e-4);
     let mut found = Vec::new();
@@ -72,13 +75,13 @@ fn train(device: &Device, steps: usize) -> Vec<(String, Vec<f32>)> {
 
 #[test]
 fn training_has_the_same_bits_on_any_number_of_threads() {
-    for steps in [0, 8] {
-        let on = |threads| train(&Device::cpu(Some(threads)).unwrap(), steps);
+    for (arch, steps) in [(VGG, 0), (VGG, 8)].into_iter().chain(RESIDUAL.iter().flat_map(|&arch| [(arch, 0), (arch, 4)])) {
+        let on = |threads| train(&Device::cpu(Some(threads)).unwrap(), arch, steps);
         let one = on(1);
         assert!(one.iter().all(|(_, values)| values.iter().all(|v| v.is_finite())));
         for threads in [1, 2, 4] {
             for ((name, want), (_, got)) in one.iter().zip(on(threads)) {
-                same_bits(&format!("T {steps}, {threads} threads: {name}"), &got, want);
+                same_bits(&format!("{arch}, T {steps}, {threads} threads: {name}"), &got, want);
             }
         }
     }
@@ -86,35 +89,39 @@ fn training_has_the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn an_image_alone_has_the_bits_it_has_in_a_batch() {
-    const BATCH: usize = 9;
     for device in devices::all() {
-        for steps in [0, 1, 8, 9] {
-            let model = model(&device, steps);
-            let all = images(&device, BATCH);
-            let pass = Pass::eval(fire(steps), Keep::ForInput);
-            let run = |images: &Tensor, labels: &[usize]| {
-                let (logits, trace) = model.forward(images, &pass).unwrap();
-                // The gradient of each image's own loss: what an attack follows.
-                let dlogits = caltrop::ops::loss::cross_entropy(&logits, &devices::labels(&device, labels)).unwrap().dlogits;
-                let credits =
-                    [Credit::Rate, Credit::Bptt(Surrogate::default()), Credit::Bptt(Surrogate::new(SurrogateKind::Exp, 2.0).unwrap())];
-                let gradient = |credit| model.backward(&trace, &dlogits, credit, Want::Input).unwrap().input.unwrap().to_vec();
-                (logits.to_vec(), trace.steps.to_vec(), credits.map(gradient))
-            };
-            let (logits, each, gradients) = run(&all, &labels(BATCH));
-            let size = SIDE * SIDE * 3;
-            let frames = each.len() / (BATCH * CLASSES);
-            // One image, and a batch that starts elsewhere.
-            for (from, to) in (0..BATCH).map(|i| (i, i + 1)).chain([(2, 7), (1, 9)]) {
-                let some = all.slice(from..to);
-                let (own_logits, own_each, own_gradients) = run(&some, &labels(BATCH)[from..to]);
-                let what = format!("T {steps}, images {from}..{to} of {BATCH}, on {}", device.describe());
-                same_bits(&format!("{what}: logits"), &own_logits, &logits[from * CLASSES..to * CLASSES]);
-                same_bits(&format!("{what}: logits a step"), &own_each, &each[from * frames * CLASSES..to * frames * CLASSES]);
-                for (own, gradient) in own_gradients.iter().zip(&gradients) {
-                    same_bits(&format!("{what}: gradient"), own, &gradient[from * size..to * size]);
-                }
-            }
+        [0, 1, 8, 9].into_iter().for_each(|steps| alone_and_together(&device, VGG, steps));
+    }
+    for (arch, steps) in RESIDUAL.into_iter().flat_map(|arch| [(arch, 0), (arch, 4)]) {
+        devices::cpus().iter().for_each(|device| alone_and_together(device, arch, steps));
+    }
+}
+
+fn alone_and_together(device: &Device, arch: &str, steps: usize) {
+    const BATCH: usize = 9;
+    let model = model(device, arch, steps);
+    let all = images(device, BATCH);
+    let pass = Pass::eval(fire(steps), Keep::ForInput);
+    let run = |images: &Tensor, labels: &[usize]| {
+        let (logits, trace) = model.forward(images, &pass).unwrap();
+        // The gradient of each image's own loss: what an attack follows.
+        let dlogits = caltrop::ops::loss::cross_entropy(&logits, &devices::labels(device, labels)).unwrap().dlogits;
+        let credits = [Credit::Rate, Credit::Bptt(Surrogate::default()), Credit::Bptt(Surrogate::new(SurrogateKind::Exp, 2.0).unwrap())];
+        let gradient = |credit| model.backward(&trace, &dlogits, credit, Want::Input).unwrap().input.unwrap().to_vec();
+        (logits.to_vec(), trace.steps.to_vec(), credits.map(gradient))
+    };
+    let (logits, each, gradients) = run(&all, &labels(BATCH));
+    let size = SIDE * SIDE * 3;
+    let frames = each.len() / (BATCH * CLASSES);
+    // One image, and a batch that starts elsewhere.
+    for (from, to) in (0..BATCH).map(|i| (i, i + 1)).chain([(2, 7), (1, 9)]) {
+        let some = all.slice(from..to);
+        let (own_logits, own_each, own_gradients) = run(&some, &labels(BATCH)[from..to]);
+        let what = format!("{arch}, T {steps}, images {from}..{to} of {BATCH}, on {}", device.describe());
+        same_bits(&format!("{what}: logits"), &own_logits, &logits[from * CLASSES..to * CLASSES]);
+        same_bits(&format!("{what}: logits a step"), &own_each, &each[from * frames * CLASSES..to * frames * CLASSES]);
+        for (own, gradient) in own_gradients.iter().zip(&gradients) {
+            same_bits(&format!("{what}: gradient"), own, &gradient[from * size..to * size]);
         }
     }
 }
@@ -122,7 +129,7 @@ fn an_image_alone_has_the_bits_it_has_in_a_batch() {
 #[test]
 fn a_forward_leaves_the_model_alone() {
     let device = devices::first();
-    let model = model(&device, 8);
+    let model = model(&device, VGG, 8);
     let before = checkpoint::state_dict(&model);
     for statistics in [Statistics::Running, Statistics::Batch] {
         let pass = Pass { statistics, ..Pass::train(fire(8), Philox::stream(0, Purpose::Dropout, &[])) };

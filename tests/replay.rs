@@ -17,6 +17,7 @@ use support::named;
 
 const SIDE: usize = 6;
 const CLASSES: usize = 3;
+const VGG: &str = "vgg:16,A,16/16";
 
 /// One emulated GPU, and a real one if there is one.
 fn gpus() -> Vec<Device> {
@@ -25,9 +26,9 @@ fn gpus() -> Vec<Device> {
 }
 
 /// Wide enough for the tensor-core kernels; dropout draws anew in every step.
-fn model(device: &Device, steps: usize) -> Model {
+fn model(device: &Device, arch: &str, steps: usize) -> Model {
     let spec = Spec {
-        arch: "vgg:16,A,16/16".into(),
+        arch: arch.into(),
         classes: CLASSES,
         input: [1, SIDE, SIDE],
         mean: vec![0.5],
@@ -59,37 +60,51 @@ fn batch(device: &Device, name: &str, n: usize) -> (Tensor, Array<i32>) {
 
 #[test]
 fn recorded_training_steps_are_the_steps_themselves() {
-    gpus().iter().for_each(training_steps);
+    for device in gpus() {
+        for (steps, defense) in [(0, Defense::At), (0, Defense::Mart), (3, Defense::Trades), (3, Defense::Natural)] {
+            // Full batches, a short one twice in between.
+            training_steps(&device, VGG, steps, defense, &[4, 4, 4, 2, 4, 2, 4]);
+        }
+    }
 }
 
-fn training_steps(device: &Device) {
-    for (steps, defense) in [(0, Defense::At), (0, Defense::Mart), (3, Defense::Trades), (3, Defense::Natural)] {
-        let stage = stage(steps, defense);
-        let (mut once, mut again) = (model(device, steps), model(device, steps));
-        let (mut by_call, mut by_replay) = (Sgd::new(&once, 0.9, 1e-3), Sgd::new(&again, 0.9, 1e-3));
-        let mut stepper = Stepper::default();
-        // Full batches, a short one twice in between, and another learning rate from the fourth step on.
-        for (index, n) in [4, 4, 4, 2, 4, 2, 4].into_iter().enumerate() {
-            let what = format!("T {steps}, {defense:?}, step {index}");
-            let (images, labels) = batch(device, &format!("batch {index}"), n);
-            let ids: Vec<u64> = (0..n as u64).map(|id| id + 10 * index as u64).collect();
-            let targets = Targets { images: &images, labels: &labels, ids: &ids };
-            let place = Place { seed: 1, stage: u64::from(steps > 0), epoch: 0, step: index as u64 };
-            let rate = if index < 3 { 0.05 } else { 0.02 };
-            let noise = start(&once, &stage, &targets, place).unwrap();
-            let (want, gradients) = step(&mut once, &stage, &targets, noise.as_ref(), place).unwrap();
-            by_call.step(&mut once, &gradients, rate).unwrap();
-            let got = stepper.step(&mut again, &mut by_replay, &stage, &targets, place, rate).unwrap();
-            same_bits(&what, &got.loss.to_vec(), &want.loss.to_vec());
-            assert_eq!(got.clean.map(|hits| hits.to_vec()), want.clean.map(|hits| hits.to_vec()), "{what}");
-            assert_eq!(got.adversarial.map(|hits| hits.to_vec()), want.adversarial.map(|hits| hits.to_vec()), "{what}");
-            for ((name, _, want), (_, _, got)) in checkpoint::state_dict(&once).iter().zip(&checkpoint::state_dict(&again)) {
-                same_bits(&format!("{what}: {name}"), got, want);
-            }
-            assert_eq!(once.batches(), again.batches(), "{what}");
-        }
-        assert!(stepper.replays() == 4, "T {steps}, {defense:?}: {} replays", stepper.replays());
+/// Running statistics and pairs inside blocks are changed in place like all others.
+#[test]
+fn recorded_training_steps_of_residual_networks_are_the_steps_themselves() {
+    for device in gpus() {
+        training_steps(&device, "resnet8", 2, Defense::Natural, &[2, 2, 2, 1, 2]);
+        training_steps(&device, "wrn10_1", 2, Defense::Trades, &[2, 2, 2, 2]);
     }
+}
+
+fn training_steps(device: &Device, arch: &str, steps: usize, defense: Defense, batches: &[usize]) {
+    let stage = stage(steps, defense);
+    let (mut once, mut again) = (model(device, arch, steps), model(device, arch, steps));
+    let (mut by_call, mut by_replay) = (Sgd::new(&once, 0.9, 1e-3), Sgd::new(&again, 0.9, 1e-3));
+    let mut stepper = Stepper::default();
+    for (index, &n) in batches.iter().enumerate() {
+        let what = format!("{arch}, T {steps}, {defense:?}, step {index}");
+        let (images, labels) = batch(device, &format!("batch {index}"), n);
+        let ids: Vec<u64> = (0..n as u64).map(|id| id + 10 * index as u64).collect();
+        let targets = Targets { images: &images, labels: &labels, ids: &ids };
+        let place = Place { seed: 1, stage: u64::from(steps > 0), epoch: 0, step: index as u64 };
+        // Another learning rate from the fourth step on.
+        let rate = if index < 3 { 0.05 } else { 0.02 };
+        let noise = start(&once, &stage, &targets, place).unwrap();
+        let (want, gradients) = step(&mut once, &stage, &targets, noise.as_ref(), place).unwrap();
+        by_call.step(&mut once, &gradients, rate).unwrap();
+        let got = stepper.step(&mut again, &mut by_replay, &stage, &targets, place, rate).unwrap();
+        same_bits(&what, &got.loss.to_vec(), &want.loss.to_vec());
+        assert_eq!(got.clean.map(|hits| hits.to_vec()), want.clean.map(|hits| hits.to_vec()), "{what}");
+        assert_eq!(got.adversarial.map(|hits| hits.to_vec()), want.adversarial.map(|hits| hits.to_vec()), "{what}");
+        for ((name, _, want), (_, _, got)) in checkpoint::state_dict(&once).iter().zip(&checkpoint::state_dict(&again)) {
+            same_bits(&format!("{what}: {name}"), got, want);
+        }
+        assert_eq!(once.batches(), again.batches(), "{what}");
+    }
+    // All but the first, and the short ones.
+    let wanted = batches.iter().filter(|&&n| n == batches[0]).count() - 1;
+    assert!(stepper.replays() == wanted, "{arch}, T {steps}, {defense:?}: {} replays", stepper.replays());
 }
 
 #[test]
@@ -98,7 +113,7 @@ fn recorded_attacks_are_the_attacks_themselves() {
 }
 
 fn attacks(device: &Device) {
-    let model = model(device, 3);
+    let model = model(device, VGG, 3);
     // Two batches of evaluation and a half: the first by call, the second recorded, the last too short for it.
     let count = 2 * 128 + 20;
     let pixels: Vec<u8> = named::uniform("images", count * SIDE * SIDE, 0.0, 255.0, 0).into_iter().map(|x: f32| x as u8).collect();

@@ -228,3 +228,77 @@ pub fn list(names: &[String]) -> String {
         n => format!("{} and {} more", names[..MOST].join(", "), n - MOST),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::container::serialise;
+    use crate::device::Device;
+    use crate::nn::Spec;
+    use crate::ops::lif::Reset;
+    use crate::zoo;
+
+    fn model(arch: &str, seed: u64) -> Model {
+        let spec = Spec {
+            arch: arch.into(),
+            classes: 5,
+            input: [2, 9, 8],
+            mean: vec![0.5; 2],
+            std: vec![0.25; 2],
+            bias: true,
+            steps: 4,
+            leak: 1.0,
+            reset: Reset::Hard,
+            dropout: 0.0,
+        };
+        zoo::build(&Device::cpu(Some(1)).expect("one thread"), spec, seed).expect(arch)
+    }
+
+    fn norm(name: &str) -> Vec<String> {
+        ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"].map(|leaf| format!("{name}.{leaf}")).to_vec()
+    }
+
+    #[test]
+    fn a_block_s_tensors_come_in_pytorch_s_order() {
+        let one = |name: &str| vec![name.to_string()];
+        let residual = [one("conv1.weight"), one("conv2.weight"), norm("bn1"), norm("bn2"), one("act1.v_th"), one("act2.v_th")];
+        let shortcut = [one("convex.comb"), one("shortcut.0.weight"), norm("shortcut.1")];
+        let wide = [norm("bn1"), one("act1.v_th"), one("conv1.weight"), norm("bn2"), one("act2.v_th"), one("conv2.weight")];
+        let wide_shortcut = [one("convShortcut.weight"), one("convex.comb")];
+        for (arch, prefix, wanted) in [
+            ("resnet8", "features.4.", [&residual[..], &shortcut[..]].concat().concat()),
+            ("resnet8", "features.3.", [&residual[..], &shortcut[..1]].concat().concat()),
+            ("wrn10_2", "features.1.", [&wide[..], &wide_shortcut[..]].concat().concat()),
+            ("wrn10_1", "features.1.", [&wide[..], &wide_shortcut[1..]].concat().concat()),
+        ] {
+            let tensors = tensors(&model(arch, 0));
+            let inside: Vec<&str> = tensors.iter().filter_map(|(name, ..)| name.strip_prefix(prefix)).collect();
+            assert_eq!(inside, wanted, "{arch}");
+            let shape = |name: &str| tensors.iter().find(|(found, ..)| found == name).map(|(_, shape, _)| shape.clone());
+            assert_eq!(shape(&format!("{prefix}act1.v_th")), Some(vec![]), "a threshold is 0-dim");
+            assert_eq!(shape(&format!("{prefix}convex.comb")), Some(vec![2]));
+        }
+        let heads = [("resnet8", "features.5.act2.v_th"), ("wrn10_2", "features.5.v_th")];
+        for (arch, before) in heads {
+            let names: Vec<String> = tensors(&model(arch, 0)).into_iter().map(|(name, ..)| name).collect();
+            assert_eq!(names[names.len() - 2..], ["classifier.1.weight", "classifier.1.bias"]);
+            assert!(names.iter().any(|name| name == before), "{arch} has no {before}");
+        }
+    }
+
+    #[test]
+    fn what_a_residual_network_writes_fills_another_to_the_bit() {
+        for arch in ["resnet14", "wrn16_2"] {
+            let (mut one, mut other) = (model(arch, 1), model(arch, 2));
+            for (index, norm) in one.norms_mut().enumerate() {
+                norm.running.mean = Tensor::full(norm.weight.value().device(), norm.weight.value().shape(), index as f32 - 0.3);
+                norm.batches = index as u64;
+            }
+            let written = tensors(&one);
+            assert!(written != tensors(&other));
+            let file = TensorFile::parse(serialise(&written, &Default::default()).expect("bytes")).expect("a file");
+            fill(&mut other, &file, Require::Everything).expect(arch);
+            assert!(written == tensors(&other), "{arch}");
+        }
+    }
+}

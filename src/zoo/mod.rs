@@ -133,3 +133,51 @@ fn draw(model: &mut Model, seed: u64) {
         param.weight.set(Tensor::from_slice(&device, shape, &values));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::lif::Reset;
+
+    fn spec(arch: &str, steps: usize) -> Spec {
+        Spec {
+            arch: arch.into(),
+            classes: 10,
+            input: [3, 32, 32],
+            mean: vec![0.5; 3],
+            std: vec![0.25; 3],
+            bias: steps > 0,
+            steps,
+            leak: 1.0,
+            reset: Reset::Hard,
+            dropout: 0.2,
+        }
+    }
+
+    #[test]
+    fn residual_networks_have_as_many_numbers_as_the_public_ones() {
+        let device = Device::cpu(Some(1)).expect("one thread");
+        let counts = [("resnet20", 272_511), ("resnet32", 466_967), ("wrn16_4", 2_748_915), ("wrn28_2", 1_467_659), ("wrn28_4", 5_849_099)];
+        for (arch, wanted) in counts {
+            let model = blank(&device, spec(arch, 4)).expect(arch);
+            let count: usize = model.params().iter().map(|param| param.value().shape().count()).sum();
+            assert_eq!(count, wanted, "{arch}");
+            assert!(model.params().iter().enumerate().all(|(slot, param)| param.slot == slot), "{arch}");
+            let order: Vec<usize> = model.neurons().map(|neuron| neuron.v_th.slot).collect();
+            assert!(order.is_sorted(), "{arch}: {order:?} is the order of computation and of the state dict");
+        }
+    }
+
+    #[test]
+    fn pairs_start_at_one_half_and_weights_have_the_spread_of_their_fan_out() {
+        let device = Device::cpu(Some(1)).expect("one thread");
+        let model = build(&device, spec("wrn16_4", 0), 7).expect("wrn16_4");
+        let named = |name: &str| model.params().into_iter().find(|param| param.name == name).expect("a parameter").value().to_vec();
+        assert_eq!(named("features.3.convex.comb"), [0.5, 0.5]);
+        for (name, fan_out) in [("features.3.conv1.weight", 9 * 128), ("features.3.convShortcut.weight", 128)] {
+            let values = named(name);
+            let variance = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
+            assert!((variance * fan_out as f32 / 2.0 - 1.0).abs() < 0.1, "{name}: {variance}");
+        }
+    }
+}

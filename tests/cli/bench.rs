@@ -77,10 +77,15 @@ fn a_network_is_measured_in_every_mode() {
 #[test]
 fn random_networks_fire_as_trained_ones() {
     let house = House::new("bench-rates");
-    let result = json(&house, "bench network --arch vgg:16,A,32,A,64/256 --input 1x28x28 --batch 16 --seconds 0");
-    for (layer, wanted) in result["rates"].as_array().unwrap().iter().zip([0.31, 0.21, 0.13, 0.08]) {
-        assert!((number(layer, "rate") - wanted).abs() < 0.03, "{layer}: {wanted} was wanted");
-        assert!((0.3..0.95).contains(&number(layer, "silent")), "{layer}");
+    for (net, layers) in [("vgg:16,A,32,A,64/256 --input 1x28x28", 4), ("resnet8 --input 3x16x16", 7), ("wrn10_1 --input 3x16x16", 7)] {
+        let result = json(&house, &format!("bench network --arch {net} --batch 16 --seconds 0"));
+        let rates = result["rates"].as_array().unwrap();
+        assert_eq!(rates.len(), layers);
+        for (index, layer) in rates.iter().enumerate() {
+            let wanted = [0.31, 0.21, 0.13, 0.08][index * 4 / layers];
+            assert!((number(layer, "rate") - wanted).abs() < 0.03, "{net}: {layer}: {wanted} was wanted");
+            assert!((0.3..0.95).contains(&number(layer, "silent")), "{net}: {layer}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Geometry;
 use super::patches::Patches;
-use super::winograd;
+use super::{strided, winograd};
 use crate::device::{Cpu, Disjoint};
 use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Weight, accumulate, multiply, rounding};
 use crate::ops::vector::simd;
@@ -38,6 +38,9 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weig
         });
         let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
         winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
+        return dx;
+    }
+    if let Some(dx) = strided::backward_input(cpu, geometry, dy, weight) {
         return dx;
     }
     let (patch, taps, inputs) = (geometry.patch(), geometry.taps(), geometry.in_channels as usize);

@@ -6,6 +6,7 @@
 mod cpu;
 mod gpu;
 mod patches;
+mod strided;
 mod winograd;
 
 use crate::base::{Result, Shape, ensure};

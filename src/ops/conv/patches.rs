@@ -1,6 +1,7 @@
 //! Patches of an image as rows of a product.
 
 use super::Geometry;
+use super::strided::Along;
 use crate::device::Isa;
 use crate::ops::product::{Rows, Run};
 use crate::ops::vector::{lanes, load, simd, store};
@@ -83,6 +84,24 @@ impl<'a> Patches<'a> {
         patches.planned()
     }
 
+    /// The patches of dy under one phase of the input gradient of a strided convolution: all lie side by side.
+    pub fn phase(geometry: &Geometry, dy: &'a Tensor, row: Along, column: Along) -> Self {
+        let g = geometry.extents();
+        let patches = Patches {
+            source: Source::Real(dy.host()),
+            runs: Vec::new(),
+            from: [g.out_height, g.out_width, g.out_channels],
+            frames: g.frames,
+            to: [g.images, row.pixels, column.pixels],
+            kernel: [row.taps, column.taps],
+            stride: 1,
+            spacing: 1,
+            border: [row.border, column.border],
+            band: 0,
+        };
+        patches.planned()
+    }
+
     /// The same patches for an image of rows rounded up to whole tiles of `tile` by `tile`; blocks are bands of tiles.
     pub fn in_tiles(mut self, tile: usize) -> Self {
         self.to = [self.to[0], self.to[1].next_multiple_of(tile), self.to[2].next_multiple_of(tile)];
@@ -134,9 +153,10 @@ impl<'a> Patches<'a> {
         self
     }
 
-    /// Whether rows can be read where x lies: a 1x1 kernel on numbers, no border, stride or spacing.
+    /// Whether rows can be read where x lies: a 1x1 kernel on numbers, no border, stride or spacing, every pixel.
     fn is_plain(&self) -> bool {
-        matches!(self.source, Source::Real(_)) && self.kernel == [1, 1] && self.stride == 1 && self.spacing == 1 && self.border == [0, 0]
+        let whole = self.border == [0, 0] && self.from[..2] == self.to[1..];
+        matches!(self.source, Source::Real(_)) && self.kernel == [1, 1] && self.stride == 1 && self.spacing == 1 && whole
     }
 
     fn laid_width(&self) -> usize {

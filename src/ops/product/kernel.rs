@@ -70,7 +70,7 @@ enum Onto {
 
 /// The longest chain of additions: longer sums are made of partial ones, which keeps their rounding small (a spike
 /// hangs on it; docs/bugs.md).
-const CHAIN: usize = 384;
+const CHAIN: usize = 128;
 
 /// Runs cut into segments of at most [`CHAIN`], each with its length.
 pub struct Segments(Vec<(Vec<Run>, usize)>);

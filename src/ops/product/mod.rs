@@ -31,12 +31,23 @@ pub enum Layout {
     Backward,
     /// Transformed panels of the input gradient.
     WinogradBackward,
+    /// Panels of the input gradient of stride 2: the taps of pixels on even rows and even columns.
+    PhaseEvenEven,
+    /// On even rows and odd columns.
+    PhaseEvenOdd,
+    /// On odd rows and even columns.
+    PhaseOddEven,
+    /// On odd rows and odd columns.
+    PhaseOddOdd,
 }
+
+/// How many there are.
+const LAYOUTS: usize = Layout::PhaseOddOdd as usize + 1;
 
 /// A weight with the layouts that products want, packed at first use and forgotten when the weight changes.
 pub struct Weight {
     value: Tensor,
-    packed: [OnceLock<Panels>; 3],
+    packed: [OnceLock<Panels>; LAYOUTS],
     rounded: OnceLock<Box<Weight>>,
     /// Terms on a GPU: forward and backward, in three and in one.
     split: [OnceLock<Array<u16>>; 4],

@@ -26,7 +26,7 @@ const fn case(name: &'static str, form: Form, frames: usize, [n, h, w]: [usize; 
     Case { name, frames, conv: Conv { n, h, w, c_in, c_out, kernel: (k, k), stride: s, pad }, form }
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 26] = [
     case("one number", Form::Real, 1, [1, 1, 1], [1, 1], [1, 1, 0]),
     case("one pixel under 3x3", Form::Real, 1, [1, 1, 1], [1, 1], [3, 1, 1]),
     case("an image's first layer", Form::Real, 1, [3, 9, 11], [3, 17], [3, 1, 1]),
@@ -48,6 +48,10 @@ const CASES: [Case; 22] = [
     case("linear of spikes", Form::Spikes, 16, [7, 1, 1], [65, 10], [1, 1, 0]),
     case("quarters", Form::Quarters, 8, [2, 4, 5], [33, 31], [3, 1, 1]),
     case("quarters, three steps, pad 0", Form::Quarters, 3, [1, 5, 5], [16, 7], [3, 1, 0]),
+    case("a group's first convolution: stride 2", Form::Spikes, 8, [2, 6, 8], [16, 32], [3, 2, 1]),
+    case("a shortcut of spikes: 1x1, stride 2", Form::Spikes, 8, [2, 6, 8], [16, 32], [1, 2, 0]),
+    case("a shortcut of spikes: 1x1, odd image", Form::Spikes, 4, [1, 5, 7], [32, 64], [1, 2, 0]),
+    case("a shortcut of numbers: 1x1, stride 2", Form::Real, 1, [3, 6, 8], [16, 64], [1, 2, 0]),
     case("linear of quarters, two planes", Form::Quarters, 16, [3, 1, 1], [31, 33], [1, 1, 0]),
 ];
 

@@ -45,6 +45,9 @@ fn mixed(sheet: &mut Sheet, &([n, h, w], c, fa, fb): &Case) -> Result<()> {
         let convex::Gradients { da, db, dc } = convex::backward(&on_dy, &on_a, &on_b, &pair)?;
         Ok(vec![da, db, dc])
     })?;
+    let alone = twice(device, || Ok(convex::backward_members(&on_dy, [fa, fb], &pair)?.to_vec()))?;
+    sheet.same_bits("da alone", &alone[0], &found[0]);
+    sheet.same_bits("db alone", &alone[1], &found[1]);
     let (da, db, dc) = naive::convex_backward(&full_a, &full_b, PAIR, &dy);
     for (which, found, want, held) in [("da", &found[0], da, fa), ("db", &found[1], db, fb)] {
         let size = held_sum(&sizes(&want), held, f, c);
