@@ -71,7 +71,7 @@ fn each_damage_gets_its_line() {
         (newer, &["not a MAT-file of version 5 but a MAT-file of version 7.3"]),
         (big_endian, &["big-endian"]),
         (mat_file(&[]), &["train_32x32.mat: there is no array X in it"]),
-        (mat_file(&[cx.clone()]), &["train_32x32.mat: there is no array y in it"]),
+        (mat_file(std::slice::from_ref(&cx)), &["train_32x32.mat: there is no array y in it"]),
         (mat_file(&[complex, cy.clone()]), &["X is no array of real numbers"]),
         (mat_file(&[x(0, 5), labels(&[1, 2, 3, 4])]), &["train_32x32.mat: 4 labels in y for 5 images in X"]),
         (mat_file(&[x(0, 5), labels(&[1, 2, 3, 4, 11])]), &["train_32x32.mat: label 11 of image 4, labels go from 1 to 10"]),
