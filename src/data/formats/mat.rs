@@ -1,7 +1,7 @@
 //! Numeric arrays of MAT-files, version 5: a header of 128 bytes, then elements of a tag (type, bytes) and a payload; an
 //! array may lie in a zlib stream.
 //!
-//! Source: "MAT-File Format", MathWorks, chapter 1. Why no crate: docs/adr/0009-own-mat-reader.md.
+//! Source: "MAT-File Format", MathWorks, chapter 1. Why no crate: docs/adr/0010-own-mat-reader.md.
 
 use super::nature;
 use crate::base::{Error, Result, ensure, fail};
