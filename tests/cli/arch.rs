@@ -46,7 +46,7 @@ fn a_network_is_described_as_its_state_dict_has_it() {
 
 /// Parameters and products of the paper's networks; of VGG-16 at 224x224 too.
 #[test]
-fn large_networks_cost_nothing_to_describe() {
+fn the_paper_s_networks_are_counted_as_pytorch_counts_them() {
     let house = House::new("large");
     let out = house.run_small("arch vgg16 --classes 1000 --input 3x224x224 --steps 0 --bias");
     assert_eq!(out.code, Some(0), "{}", out.err);
