@@ -1,4 +1,4 @@
-//! `caltrop arch`: what a network is made of, before any of it exists.
+//! `caltrop arch`: what a network is made of, before it is trained.
 
 use super::args::Arch;
 use super::bench::answer;
@@ -43,7 +43,7 @@ fn spec(name: &str, args: &Arch) -> Result<Spec> {
     })
 }
 
-/// The geometry of `spec`. Its weights are zeros that nothing touches, so they take no memory.
+/// The geometry of `spec`. Its weights are there, but blank: nothing is drawn, nothing computed.
 fn geometry(spec: Spec) -> Result<Geometry> {
     Ok(zoo::blank(&Device::cpu(Some(1))?, spec)?.geometry())
 }

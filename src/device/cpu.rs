@@ -221,7 +221,7 @@ impl Recycler {
         self.recycled(bytes).unwrap_or_else(bytemuck::zeroed_vec)
     }
 
-    /// A block of at least `bytes` zeros. A new one is zeros as the system gives it, and costs nothing until it is touched.
+    /// A block of at least `bytes` zeros; a new one is that already.
     pub fn take_zeroed(&self, bytes: usize) -> Block {
         match self.recycled(bytes) {
             Ok(mut block) => {
