@@ -7,9 +7,9 @@ use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
 use caltrop::drive::{Defense, Members, PassOn, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
-use caltrop::nn::{Model, Spec};
+use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
-use caltrop::optim::Sgd;
+use caltrop::optim::{Accumulator, Sgd};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::{checkpoint, zoo};
 use support::devices::same_bits;
@@ -63,14 +63,21 @@ fn recorded_training_steps_are_the_steps_themselves() {
 }
 
 fn training_steps(device: &Device) {
-    for (steps, defense) in [(0, Defense::At), (0, Defense::Mart), (3, Defense::Trades), (3, Defense::Natural)] {
-        let stage = stage(steps, defense);
+    for (steps, defense, accumulate) in [
+        (0, Defense::At, 1),
+        (0, Defense::Mart, 1),
+        (0, Defense::Mart, 3),
+        (3, Defense::Trades, 1),
+        (3, Defense::Trades, 2),
+        (3, Defense::Natural, 1),
+    ] {
+        let stage = Stage { accumulate, ..stage(steps, defense) };
         let (mut once, mut again) = (model(device, steps), model(device, steps));
         let (mut by_call, mut by_replay) = (Sgd::new(&once, 0.9, 1e-3), Sgd::new(&again, 0.9, 1e-3));
-        let mut stepper = Stepper::default();
+        let (mut stepper, mut sum) = (Stepper::default(), Accumulator::default());
         // Full batches, a short one twice in between, and another learning rate from the fourth step on.
         for (index, n) in [4, 4, 4, 2, 4, 2, 4].into_iter().enumerate() {
-            let what = format!("T {steps}, {defense:?}, step {index}");
+            let what = format!("T {steps}, {defense:?}, {accumulate} batches a step, batch {index}");
             let (images, labels) = batch(device, &format!("batch {index}"), n);
             let ids: Vec<u64> = (0..n as u64).map(|id| id + 10 * index as u64).collect();
             let targets = Targets { images: &images, labels: &labels, ids: &ids };
@@ -78,9 +85,22 @@ fn training_steps(device: &Device) {
             let rate = if index < 3 { 0.05 } else { 0.02 };
             let noise = start(&once, &stage, &targets, place).unwrap();
             let (want, gradients) = step(&mut once, &stage, &targets, noise.as_ref(), place).unwrap();
-            by_call.step(&mut once, &gradients, rate).unwrap();
+            sum.add(&gradients, n).unwrap();
             let got = stepper.step(&mut again, &mut by_replay, &stage, &targets, place, rate).unwrap();
+            if sum.batches() == accumulate || index == 6 {
+                by_call.step(&mut once, &sum.take().unwrap(), rate).unwrap();
+            }
+            if index == 6 {
+                stepper.finish(&mut again, &mut by_replay, rate).unwrap();
+            }
+            assert_eq!(stepper.pending(), sum.batches(), "{what}");
             same_bits(&what, &got.loss.to_vec(), &want.loss.to_vec());
+            assert_eq!(got.parts.len(), if matches!(defense, Defense::Trades | Defense::Mart) { 2 } else { 0 }, "{what}");
+            for (got, want) in got.parts.iter().zip(&want.parts) {
+                same_bits(&what, &got.to_vec(), &want.to_vec());
+            }
+            let count = |fired: &[Fired]| fired.iter().map(|fired| (fired.spikes.to_vec(), fired.most)).collect::<Vec<_>>();
+            assert_eq!((count(&got.firing), got.firing.len()), (count(&want.firing), if steps > 0 { 3 } else { 0 }), "{what}");
             assert_eq!(got.clean.map(|hits| hits.to_vec()), want.clean.map(|hits| hits.to_vec()), "{what}");
             assert_eq!(got.adversarial.map(|hits| hits.to_vec()), want.adversarial.map(|hits| hits.to_vec()), "{what}");
             for ((name, _, want), (_, _, got)) in checkpoint::state_dict(&once).iter().zip(&checkpoint::state_dict(&again)) {
@@ -88,7 +108,7 @@ fn training_steps(device: &Device) {
             }
             assert_eq!(once.batches(), again.batches(), "{what}");
         }
-        assert!(stepper.replays() == 4, "T {steps}, {defense:?}: {} replays", stepper.replays());
+        assert!(stepper.replays() == 4, "T {steps}, {defense:?}, {accumulate}: {} replays", stepper.replays());
     }
 }
 

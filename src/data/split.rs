@@ -69,7 +69,16 @@ mod tests {
         let pixels = (0..count * 4).map(|i| (i / 4 * 7 + i % 4) as u8).collect();
         let images = Images { channels: 1, height: 2, width: 2, pixels, labels: (0..count as u16).collect(), classes: count };
         let train = Arc::new(images);
-        Dataset { name: "set", test: train.clone(), train, validation: None, mean: vec![0.5], std: vec![0.5], class_names: Vec::new(), files: Vec::new() }
+        Dataset {
+            name: "set",
+            test: train.clone(),
+            train,
+            validation: None,
+            mean: vec![0.5],
+            std: vec![0.5],
+            class_names: Vec::new(),
+            files: Vec::new(),
+        }
     }
 
     #[test]
