@@ -19,6 +19,7 @@ mod cli {
     mod files;
     mod get;
     mod good;
+    mod metrics;
     mod resume;
     mod runs;
     mod selftest;

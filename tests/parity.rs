@@ -177,7 +177,12 @@ fn losses(device: &Device) {
     let y: Vec<i32> = parity.data("y").iter().map(|&y| y as i32).collect();
     let y = Array::from_slice(device, [y.len()], &y);
     // A loss of one set of logits has no gradient at the other: exactly 0.
-    let alone = |loss: loss::Single| loss::Paired { value: loss.value, dadv: loss.dlogits, dclean: Tensor::zeros(device, shape) };
+    let alone = |loss: loss::Single| loss::Paired {
+        value: loss.value,
+        parts: Vec::new(),
+        dadv: loss.dlogits,
+        dclean: Tensor::zeros(device, shape),
+    };
     let mut failures = Vec::new();
     for (name, found) in [
         ("ce", loss::cross_entropy(&adv, &y).map(alone)),

@@ -7,9 +7,9 @@ use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
 use caltrop::drive::{Defense, Members, PassOn, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
-use caltrop::nn::{Model, Spec};
+use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
-use caltrop::optim::Sgd;
+use caltrop::optim::{Accumulator, Sgd};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::{checkpoint, zoo};
 use support::devices::same_bits;
@@ -61,9 +61,16 @@ fn batch(device: &Device, name: &str, n: usize) -> (Tensor, Array<i32>) {
 #[test]
 fn recorded_training_steps_are_the_steps_themselves() {
     for device in gpus() {
-        for (steps, defense) in [(0, Defense::At), (0, Defense::Mart), (3, Defense::Trades), (3, Defense::Natural)] {
+        for (steps, defense, accumulate) in [
+            (0, Defense::At, 1),
+            (0, Defense::Mart, 1),
+            (0, Defense::Mart, 3),
+            (3, Defense::Trades, 1),
+            (3, Defense::Trades, 2),
+            (3, Defense::Natural, 1),
+        ] {
             // Full batches, a short one twice in between.
-            training_steps(&device, VGG, steps, defense, &[4, 4, 4, 2, 4, 2, 4]);
+            training_steps(&device, VGG, &Stage { accumulate, ..stage(steps, defense) }, &[4, 4, 4, 2, 4, 2, 4]);
         }
     }
 }
@@ -72,29 +79,44 @@ fn recorded_training_steps_are_the_steps_themselves() {
 #[test]
 fn recorded_training_steps_of_residual_networks_are_the_steps_themselves() {
     for device in gpus() {
-        training_steps(&device, "resnet8", 2, Defense::Natural, &[2, 2, 2, 1, 2]);
-        training_steps(&device, "wrn10_1", 2, Defense::Trades, &[2, 2, 2, 2]);
+        training_steps(&device, "resnet8", &stage(2, Defense::Natural), &[2, 2, 2, 1, 2]);
+        training_steps(&device, "wrn10_1", &stage(2, Defense::Trades), &[2, 2, 2, 2]);
     }
 }
 
-fn training_steps(device: &Device, arch: &str, steps: usize, defense: Defense, batches: &[usize]) {
-    let stage = stage(steps, defense);
-    let (mut once, mut again) = (model(device, arch, steps), model(device, arch, steps));
+fn training_steps(device: &Device, arch: &str, stage: &Stage, batches: &[usize]) {
+    let (mut once, mut again) = (model(device, arch, stage.steps), model(device, arch, stage.steps));
     let (mut by_call, mut by_replay) = (Sgd::new(&once, 0.9, 1e-3), Sgd::new(&again, 0.9, 1e-3));
-    let mut stepper = Stepper::default();
+    let (mut stepper, mut sum) = (Stepper::default(), Accumulator::default());
+    let of = format!("{arch}, T {}, {:?}, {} batches a step", stage.steps, stage.defense, stage.accumulate);
     for (index, &n) in batches.iter().enumerate() {
-        let what = format!("{arch}, T {steps}, {defense:?}, step {index}");
+        let what = format!("{of}, batch {index}");
         let (images, labels) = batch(device, &format!("batch {index}"), n);
         let ids: Vec<u64> = (0..n as u64).map(|id| id + 10 * index as u64).collect();
         let targets = Targets { images: &images, labels: &labels, ids: &ids };
-        let place = Place { seed: 1, stage: u64::from(steps > 0), epoch: 0, step: index as u64 };
+        let place = Place { seed: 1, stage: u64::from(stage.steps > 0), epoch: 0, step: index as u64 };
         // Another learning rate from the fourth step on.
         let rate = if index < 3 { 0.05 } else { 0.02 };
-        let noise = start(&once, &stage, &targets, place).unwrap();
-        let (want, gradients) = step(&mut once, &stage, &targets, noise.as_ref(), place).unwrap();
-        by_call.step(&mut once, &gradients, rate).unwrap();
-        let got = stepper.step(&mut again, &mut by_replay, &stage, &targets, place, rate).unwrap();
+        let noise = start(&once, stage, &targets, place).unwrap();
+        let (want, gradients) = step(&mut once, stage, &targets, noise.as_ref(), place).unwrap();
+        sum.add(&gradients, n).unwrap();
+        let got = stepper.step(&mut again, &mut by_replay, stage, &targets, place, rate).unwrap();
+        let last = index + 1 == batches.len();
+        if sum.batches() == stage.accumulate || last {
+            by_call.step(&mut once, &sum.take().unwrap(), rate).unwrap();
+        }
+        if last {
+            stepper.finish(&mut again, &mut by_replay, rate).unwrap();
+        }
+        assert_eq!(stepper.pending(), sum.batches(), "{what}");
         same_bits(&what, &got.loss.to_vec(), &want.loss.to_vec());
+        assert_eq!(got.parts.len(), if matches!(stage.defense, Defense::Trades | Defense::Mart) { 2 } else { 0 }, "{what}");
+        for (got, want) in got.parts.iter().zip(&want.parts) {
+            same_bits(&what, &got.to_vec(), &want.to_vec());
+        }
+        let count = |fired: &[Fired]| fired.iter().map(|fired| (fired.spikes.to_vec(), fired.most)).collect::<Vec<_>>();
+        let layers = if stage.steps > 0 { once.thresholds().len() } else { 0 };
+        assert_eq!((count(&got.firing), got.firing.len()), (count(&want.firing), layers), "{what}");
         assert_eq!(got.clean.map(|hits| hits.to_vec()), want.clean.map(|hits| hits.to_vec()), "{what}");
         assert_eq!(got.adversarial.map(|hits| hits.to_vec()), want.adversarial.map(|hits| hits.to_vec()), "{what}");
         for ((name, _, want), (_, _, got)) in checkpoint::state_dict(&once).iter().zip(&checkpoint::state_dict(&again)) {
@@ -104,7 +126,7 @@ fn training_steps(device: &Device, arch: &str, steps: usize, defense: Defense, b
     }
     // All but the first, and the short ones.
     let wanted = batches.iter().filter(|&&n| n == batches[0]).count() - 1;
-    assert!(stepper.replays() == wanted, "{arch}, T {steps}, {defense:?}: {} replays", stepper.replays());
+    assert!(stepper.replays() == wanted, "{of}: {} replays", stepper.replays());
 }
 
 #[test]

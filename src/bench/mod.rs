@@ -11,7 +11,6 @@ mod facts;
 mod kernels;
 mod layers;
 mod loader;
-mod memory;
 mod network;
 mod rates;
 

@@ -3,12 +3,11 @@
 use super::clock::{Caches, Clock};
 use super::data;
 use super::facts::Facts;
-use super::memory::Peak;
 use super::rates::{Rate, rates};
 use crate::attack::{Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Kind, Result, suggest, usage};
-use crate::device::{Device, Recording, catch};
+use crate::device::{Device, Peak, Recording, catch};
 use crate::drive::{Place, Recipe, Seen, Stage, Stepper, watch};
 use crate::loss;
 use crate::nn::Model;

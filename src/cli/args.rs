@@ -139,6 +139,9 @@ pub struct Demo {
     /// Go on with an interrupted run
     #[arg(long)]
     pub resume: bool,
+    /// Also write event files for TensorBoard, into OUT/tensorboard (a resumed run goes on with those it has)
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 /// `run` and `train`.
@@ -173,6 +176,9 @@ pub struct RunOptions {
     /// Go on with an interrupted run
     #[arg(long)]
     pub resume: bool,
+    /// Also write event files for TensorBoard, into OUT/tensorboard (a resumed run goes on with those it has)
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 /// `finetune`.

@@ -8,7 +8,7 @@ use crate::base::{Error, Kind, Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
 use crate::device::{Device, Flavour, Gpu, Order};
-use crate::drive::{self, Begin, Ending, Recipe, Setup};
+use crate::drive::{self, Begin, Ending, Recipe, Setup, Tensorboard};
 use crate::nn::{Model, Spec};
 use crate::record::Report;
 use crate::report;
@@ -84,7 +84,7 @@ pub fn demo(args: &Demo, common: &Common) -> Result<()> {
         recipe.lift_limits();
         text.push_str("# --full\n");
     }
-    let job = Job { recipe, text, data: None, out: args.out.clone(), resume: args.resume };
+    let job = Job { recipe, text, data: None, out: args.out.clone(), resume: args.resume, tensorboard: board(args.tensorboard) };
     job.run(Ending::Whole, common)
 }
 
@@ -120,6 +120,12 @@ struct Job {
     data: Option<PathBuf>,
     out: PathBuf,
     resume: bool,
+    tensorboard: Tensorboard,
+}
+
+/// What `--tensorboard`, given or not, means.
+fn board(given: bool) -> Tensorboard {
+    if given { Tensorboard::On } else { Tensorboard::Off }
 }
 
 impl Job {
@@ -135,7 +141,7 @@ impl Job {
         // A stage by itself gets a folder of its own, so that finetuning replaces nothing of the ANN's run.
         let name = stage.map_or(recipe.name.clone(), |stage| format!("{}-{stage}", recipe.name));
         let out = options.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
-        Ok(Job { recipe, text, data: options.data.clone(), out, resume: options.resume })
+        Ok(Job { recipe, text, data: options.data.clone(), out, resume: options.resume, tensorboard: board(options.tensorboard) })
     }
 
     fn run(self, ending: Ending, common: &Common) -> Result<()> {
@@ -151,6 +157,7 @@ impl Job {
             text: &self.text,
             out: &self.out,
             begin,
+            tensorboard: self.tensorboard,
             ending,
             data: &data,
             device: &device,

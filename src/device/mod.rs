@@ -6,6 +6,7 @@ mod buffer;
 mod cpu;
 mod fault;
 mod gpu;
+mod memory;
 
 pub use buffer::Buffer;
 pub use cpu::{Cpu, Disjoint, Isa};
@@ -14,6 +15,7 @@ pub use gpu::{
     Address, Argument, FATBINS, Flavour, Gpu, Grid, KERNELS, Kernel, Launch, Launcher, Memory, OnGpu, OnGpuMut, Order, Recording,
     Workspace, kernel,
 };
+pub use memory::Peak;
 
 use crate::base::{Result, suggest, usage};
 use std::fmt;

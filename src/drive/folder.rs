@@ -5,7 +5,7 @@ use crate::base::{Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::device::Device;
 use crate::nn::Model;
-use crate::record::{Epoch, Event, Recorder, Report, Start, read_events};
+use crate::record::{Board, Epoch, Event, Recorder, Report, Start, read_events};
 use std::path::{Path, PathBuf};
 
 /// Whether a run begins anew or goes on.
@@ -15,6 +15,15 @@ pub enum Begin {
     Anew,
     /// What is there is kept and continued.
     Resume,
+}
+
+/// Whether a run's numbers are written for TensorBoard too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tensorboard {
+    /// They are, into the folder `tensorboard` of the run's.
+    On,
+    /// Only where the run that is resumed did.
+    Off,
 }
 
 /// The folder of one run.
@@ -130,6 +139,19 @@ impl RunFolder {
             folder.record(Event::Start(start))?;
         }
         Ok(folder)
+    }
+
+    /// Write event files for TensorBoard, or remove those of the run that this one replaces. Errors: they cannot be written.
+    pub fn mirror(&mut self, wanted: Tensorboard, begin: Begin) -> Result<()> {
+        let place = self.path.join("tensorboard");
+        let board = match (begin, wanted) {
+            (Begin::Anew, Tensorboard::Off) => return Board::clear(&place),
+            (Begin::Anew, Tensorboard::On) => Board::create(&place)?,
+            (Begin::Resume, Tensorboard::Off) if !Board::exists(&place) => return Ok(()),
+            (Begin::Resume, _) => Board::append(&place, &self.events)?,
+        };
+        self.recorder.mirror(board);
+        Ok(())
     }
 
     /// Where it is.

@@ -13,7 +13,7 @@ mod train;
 pub use crate::base::watch::{self, Silent, Watch};
 pub use convert::{calibration_batches, convert};
 pub use evaluate::{Answer, PassOn, Question, evaluate, infer, sound};
-pub use folder::{Begin, RunFolder, Track, replaced_by_finetuning};
+pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, Recipe, Select, Selection, Stage, Thresholds, Trial};
 pub use seen::{Seen, credit};

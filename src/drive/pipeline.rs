@@ -2,7 +2,7 @@
 
 use super::convert::{adopt, calibration_batches, convert, snn_spec};
 use super::evaluate::{PassOn, Question, evaluate, infer};
-use super::folder::{BEST, Begin, RunFolder, Track, replaced, replaced_by_finetuning, start};
+use super::folder::{BEST, Begin, RunFolder, Tensorboard, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
 use super::seen::Seen;
 use super::train::{Job, train, upload};
@@ -31,6 +31,8 @@ pub struct Setup<'a> {
     pub out: &'a Path,
     /// Anew or on.
     pub begin: Begin,
+    /// Whether TensorBoard is to be served.
+    pub tensorboard: Tensorboard,
     /// How far.
     pub ending: Ending,
     /// The data, of which the recipe's validation images are held out.
@@ -67,6 +69,7 @@ pub fn run(setup: Setup) -> Result<Report> {
     let begin = start(setup.recipe, setup.device, setup.version);
     let replaced = if matches!(setup.ending, Ending::Snn(..)) { replaced_by_finetuning(setup.out) } else { replaced(setup.out) };
     let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, &replaced, begin)?;
+    folder.mirror(setup.tensorboard, setup.begin)?;
     let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };
     for (track, recipe) in courses() {
         let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };

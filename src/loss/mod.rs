@@ -22,6 +22,8 @@ pub struct Single {
 pub struct Paired {
     /// The value, a scalar that stays on the device.
     pub value: Tensor,
+    /// The terms that add up to the value, weighted, scalars that stay on the device (none where there is one alone).
+    pub parts: Vec<Tensor>,
     /// `[N,K]`, of the adversarial logits.
     pub dadv: Tensor,
     /// `[N,K]`, of the clean logits.
@@ -38,7 +40,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
 /// KL(softmax clean ‖ softmax adv), the sum over the batch.
 pub fn kl(adv: &Tensor, clean: &Tensor) -> Result<Paired> {
     let parts = loss::kl(adv, clean)?;
-    Ok(Paired { value: sum(&[(&parts.values, 1.0)])?, dadv: parts.dadv, dclean: parts.dclean })
+    Ok(Paired { value: sum(&[(&parts.values, 1.0)])?, parts: Vec::new(), dadv: parts.dadv, dclean: parts.dclean })
 }
 
 /// Difference of logits ratio, the sum over the batch. Errors: fewer than 3 classes.

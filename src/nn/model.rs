@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine, Moments};
 use crate::ops::{frames, pool, reduce};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{Array, Data, Tensor};
 
 /// What a network is, apart from its numbers: enough to build it again.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +54,15 @@ pub struct Activity {
     pub neurons: u64,
     /// T.
     pub steps: usize,
+}
+
+/// What a layer of neurons fired, counted where it was.
+#[derive(Clone)]
+pub struct Fired {
+    /// Spikes in parts, `[parts]`, on the device.
+    pub spikes: Array<u64>,
+    /// Spikes if every neuron fired at every step.
+    pub most: u64,
 }
 
 /// A network.
@@ -292,15 +301,24 @@ impl Model {
         }
     }
 
-    /// How active every layer of neurons was in `trace`.
-    pub fn activity(&self, trace: &Trace) -> Vec<Activity> {
-        let neurons = self.leaves().zip(trace.saved.iter().flat_map(Saved::leaves)).filter_map(|(leaf, saved)| match (leaf, saved) {
+    /// What every layer of neurons fired in `trace`, as [`Model::neurons`] (of rectifiers: nothing). Does not wait for the device.
+    pub fn firing(&self, trace: &Trace) -> Vec<Fired> {
+        self.spiking(trace).map(|(_, spikes)| Fired { spikes: lif::tally(spikes), most: spikes.shape().count() as u64 }).collect()
+    }
+
+    /// The layers of neurons that spiked in `trace`, and their spikes.
+    fn spiking<'a>(&'a self, trace: &'a Trace) -> impl Iterator<Item = (&'a Neuron, &'a Data)> {
+        self.leaves().zip(trace.saved.iter().flat_map(Saved::leaves)).filter_map(|(leaf, saved)| match (leaf, saved) {
             (Layer::Neuron(neuron), Saved::Neuron { spikes: Some(spikes), .. }) => Some((neuron, spikes)),
             _ => None,
-        });
-        neurons
+        })
+    }
+
+    /// How active every layer of neurons was in `trace`. Waits for the device.
+    pub fn activity(&self, trace: &Trace) -> Vec<Activity> {
+        self.spiking(trace)
             .map(|(neuron, spikes)| Activity {
-                name: neuron.v_th.name.trim_end_matches(".v_th").to_string(),
+                name: neuron.name().to_string(),
                 spikes: lif::count(spikes),
                 silent: lif::silent(spikes),
                 neurons: (spikes.shape().count() / spikes.frames()) as u64,

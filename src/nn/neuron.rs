@@ -22,6 +22,11 @@ pub struct Neuron {
 }
 
 impl Neuron {
+    /// Its name: the threshold's without `.v_th`.
+    pub fn name(&self) -> &str {
+        self.v_th.name.trim_end_matches(".v_th")
+    }
+
     /// The dynamics over `steps` steps.
     pub fn dynamics(&self, steps: usize) -> Dynamics {
         Dynamics { steps, leak: self.leak, reset: self.reset }

@@ -1,6 +1,6 @@
 //! The lines of `run.jsonl` and their folding into a report.
 
-use super::schema::{Curve, Epoch, Firing, Gallery, Member, Phase, Report, Saved, Start, number};
+use super::schema::{Curve, Epoch, Firing, Gallery, Member, Phase, Report, Saved, Start, Step, number};
 use crate::base::{Result, fail};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub enum Event {
     Epoch(Epoch),
     /// A state was saved within an epoch, so that a run goes on from there. A report has no use for it.
     Saved(Saved),
+    /// A few batches of training are done; reports leave these to `run.jsonl`.
+    Step(Step),
     /// A phase is done.
     Phase(Phase),
     /// A result is known.
@@ -72,6 +74,7 @@ impl Report {
                     put(&mut report.epochs, new, |a, b| a.track == b.track && a.stage == b.stage && a.epoch == b.epoch);
                 }
                 Event::Saved(_) => {}
+                Event::Step(_) => {}
                 Event::Phase(new) => put(&mut report.phases, new, |a, b| a.name == b.name),
                 Event::Result { key, percent, images } => {
                     report.images.insert(key.clone(), images);

@@ -1,12 +1,16 @@
 //! Floor 1: what a run writes and a report reads.
 //!
 //! A run appends one [`Event`] a line to `run.jsonl` through a [`Recorder`]; [`Report::from_events`] folds them into
-//! what `report.json` holds. Everything but the start is optional: a plain `train` makes a report too.
+//! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
 
 mod event;
 mod recorder;
 mod schema;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
 
 pub use event::Event;
 pub use recorder::{Recorder, read_events};
-pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Saved, Start};
+pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Saved, Start, Step};
+pub use tensorboard::Board;

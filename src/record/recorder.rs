@@ -1,6 +1,7 @@
 //! Appends events to `run.jsonl`, whole lines only, and reads them back.
 
 use super::Event;
+use super::tensorboard::Board;
 use crate::base::{Error, Result, fail};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Recorder {
     path: PathBuf,
     file: File,
+    board: Option<Board>,
 }
 
 impl Recorder {
@@ -20,7 +22,7 @@ impl Recorder {
     /// If the file cannot be created.
     pub fn create(path: &Path) -> Result<Recorder> {
         let file = File::create(path).map_err(|cause| Error::io("cannot create", path, &cause))?;
-        Ok(Recorder { path: path.to_path_buf(), file })
+        Ok(Recorder { path: path.to_path_buf(), file, board: None })
     }
 
     /// Goes on after the last whole line of the record at `path`, or begins one.
@@ -37,7 +39,12 @@ impl Recorder {
             file.set_len(whole as u64).map_err(cannot)?;
             file.seek(SeekFrom::Start(whole as u64)).map_err(cannot)?;
         }
-        Ok(Recorder { path: path.to_path_buf(), file })
+        Ok(Recorder { path: path.to_path_buf(), file, board: None })
+    }
+
+    /// Write what is recorded from now on for TensorBoard too.
+    pub fn mirror(&mut self, board: Board) {
+        self.board = Some(board);
     }
 
     /// Appends one event.
@@ -48,7 +55,8 @@ impl Recorder {
         let mut line = serde_json::to_vec(event).map_err(|cause| fail!("cannot write {}: {cause}", self.path.display()))?;
         line.push(b'\n');
         // One unbuffered write: a crash leaves whole lines and at most one cut one.
-        self.file.write_all(&line).map_err(|cause| Error::io("cannot write", &self.path, &cause))
+        self.file.write_all(&line).map_err(|cause| Error::io("cannot write", &self.path, &cause))?;
+        self.board.as_mut().map_or(Ok(()), |board| board.record(event))
     }
 
     /// Waits until all events are on the disk: a checkpoint that a power cut spares must not know of more than the record.

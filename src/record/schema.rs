@@ -97,6 +97,9 @@ pub struct Epoch {
     /// Mean training loss.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
+    /// The terms that add up to it, weighted: `ce`, or `bce` (MART), and `kl` (TRADES, MART).
+    #[serde(default, deserialize_with = "numbers_by_key")]
+    pub loss_parts: BTreeMap<String, f64>,
     /// Accuracy on clean training images, percent; none where training never looks at them (PGD-AT).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_acc: Option<f64>,
@@ -121,9 +124,40 @@ pub struct Epoch {
     /// Training images a second.
     #[serde(deserialize_with = "number")]
     pub images_per_s: f64,
+    /// The layers of neurons, input to output; empty for a network of rectifiers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
     /// Firing thresholds after the epoch, input to output; empty for a network of rectifiers.
     #[serde(default, deserialize_with = "numbers")]
     pub thresholds: Vec<f64>,
+    /// Spikes a neuron and step, 0 to 1, as thresholds: over the epoch, of the clean images in train mode.
+    #[serde(default, deserialize_with = "numbers", skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<f64>,
+    /// The most memory in use during the epoch, bytes: the process's on the CPU, a GPU's own there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// A few batches of training (`log_every` of the recipe).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// `robust` or `natural`.
+    pub track: String,
+    /// `ann` or `snn`.
+    pub stage: String,
+    /// Counted from 0 within its stage.
+    pub epoch: usize,
+    /// Batches since the stage began.
+    pub step: usize,
+    /// Mean training loss since the record before, or since the epoch began.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The terms that add up to it, as an epoch's.
+    #[serde(default, deserialize_with = "numbers_by_key")]
+    pub loss_parts: BTreeMap<String, f64>,
+    /// Learning rate.
+    #[serde(deserialize_with = "number")]
+    pub lr: f64,
 }
 
 /// A state that was saved within an epoch.

@@ -69,9 +69,16 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
 
     let highest = report.epochs.iter().map(|e| e.loss).filter(|loss| loss.is_finite()).fold(0.0, f64::max);
     let loss_ticks = ticks(highest);
-    let keys: Vec<Key> = TRACKS.iter().filter(|(track, _)| present(track)).map(|(track, ink)| Key::solid(*ink, *track)).collect();
+    let divergence = (Stroke::Dashed, (|e: &Epoch| e.loss_parts.get("kl").copied()) as Value);
+    let mut keys = Vec::new();
+    for (track, ink) in TRACKS.iter().filter(|(track, _)| present(track)) {
+        keys.push(Key::solid(*ink, *track));
+        if report.epochs.iter().any(|e| e.track == *track && divergence.1(e).is_some()) {
+            keys.push(Key { ink: *ink, stroke: Stroke::Dashed, text: format!("{track}, its KL term") });
+        }
+    }
     let top = loss_ticks.last().copied().unwrap_or(1.0);
-    let mut loss = panel("Training loss", &keys, [0.0, top], &loss_ticks, &[(Stroke::Solid, |e| Some(e.loss))]);
+    let mut loss = panel("Training loss", &keys, [0.0, top], &loss_ticks, &[(Stroke::Solid, |e| Some(e.loss)), divergence]);
     loss.alt = format!("Line chart of training loss over {all} epochs; the highest is {highest:.2}.");
     let mut panels = vec![accuracy, loss];
     if report.epochs.iter().any(|e| e.val_clean.is_some()) {

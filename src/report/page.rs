@@ -35,7 +35,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "Accuracy on the training images and the loss, epoch by epoch.",
             figures::training(report),
             "",
-            "The losses before and after the conversion are of different kinds and cannot be compared.",
+            "The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
         )?,
         firing(report)?,
         phases(report),

@@ -9,7 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Everything that a state has to hold: batch norm, dropout, augmentation, momentum, adversaries, a selection with patience.
+/// Everything that a state has to hold: batch norm, dropout, augmentation, momentum, adversaries, batches that share a step,
+/// a selection with patience.
 const WHOLE: &str = r#"
 arch = "vgg:8,8,A/16"
 dataset = "mnist"
@@ -32,6 +33,7 @@ batch = 16
 steps = 4
 eps = 4
 lr = 0.02
+accumulate = 2
 patience = 3
 [eval]
 ann = ["pgd3:30"]
@@ -55,7 +57,7 @@ fn timeless(house: &House, file: &str) -> Value {
     }
     for list in ["phases", "epochs"] {
         for item in report[list].as_array_mut().unwrap() {
-            item.as_object_mut().unwrap().retain(|key, _| key != "seconds" && key != "images_per_s");
+            item.as_object_mut().unwrap().retain(|key, _| !["seconds", "images_per_s", "memory_bytes"].contains(&key.as_str()));
         }
     }
     report

@@ -141,6 +141,19 @@ impl Table {
         }
     }
 
+    /// A list of whole numbers within `range`, empty by default.
+    pub fn counts(&self, key: &str, range: RangeInclusive<u64>) -> Result<Vec<usize>> {
+        let whole = |value: &Value| match value.as_integer().and_then(|number| u64::try_from(number).ok()) {
+            Some(number) if range.contains(&number) => Ok(number as usize),
+            _ => Err(usage!("{}: {key} has {value}; whole numbers between {} and {} are wanted", self.place, range.start(), range.end())),
+        };
+        match self.values.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.iter().map(whole).collect(),
+            Some(other) => Err(self.wrong(key, other, "a list of whole numbers")),
+        }
+    }
+
     /// A list of words, or one word.
     pub fn words(&self, key: &str) -> Result<Option<Vec<String>>> {
         match self.values.get(key) {

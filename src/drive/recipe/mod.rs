@@ -48,6 +48,8 @@ pub struct Recipe {
     pub keep: usize,
     /// Minutes of training between two states within an epoch (0: only ends of epochs and interrupts).
     pub save_minutes: f64,
+    /// Batches between two records of the running loss (0: epochs alone are recorded).
+    pub log_every: usize,
     /// The same run with other settings, for comparison.
     pub natural: Option<Box<Recipe>>,
 }
@@ -69,7 +71,7 @@ pub struct Convert {
 
 impl Recipe {
     /// The keys at the top of a recipe that are no table and belong to no stage.
-    pub const KEYS: [&'static str; 12] = [
+    pub const KEYS: [&'static str; 13] = [
         "arch",
         "dataset",
         "bias",
@@ -82,6 +84,7 @@ impl Recipe {
         "select",
         "keep",
         "save_minutes",
+        "log_every",
     ];
 
     /// The recipe in `text`, with `set`tings (`stage.key=value`) on top. Errors (usage): TOML that cannot be read,
@@ -141,6 +144,7 @@ impl Recipe {
             selection: selection::read(root, ann.patience.max(snn.patience))?,
             keep: root.count("keep", 2, 1..=1_000_000)?,
             save_minutes: root.number("save_minutes", 10.0, 0.0..=1e6)?,
+            log_every: root.count("log_every", 0, 0..=1 << 32)?,
             ann,
             snn,
             natural: None,

@@ -3,18 +3,22 @@
 use super::keys::Table;
 use crate::base::{Result, suggest, usage};
 use crate::data::{Augment, Last};
-use crate::optim::Schedule;
+use crate::optim::{Course, Schedule};
 use std::str::FromStr;
 
 /// What the tables [ann] and [snn] hold.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 18] = [
     "defense",
     "epochs",
     "batch",
+    "accumulate",
     "lr",
     "momentum",
     "weight_decay",
     "schedule",
+    "milestones",
+    "decay",
+    "warmup",
     "eps",
     "alpha",
     "attack_steps",
@@ -44,6 +48,15 @@ impl Defense {
     /// The name in recipes.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, defense)| *defense == self).map_or("", |(name, _)| name)
+    }
+
+    /// The terms that add up to its loss, by their names in records.
+    pub fn parts(self) -> &'static [&'static str] {
+        match self {
+            Defense::Natural | Defense::At => &["ce"],
+            Defense::Trades => &["ce", "kl"],
+            Defense::Mart => &["bce", "kl"],
+        }
     }
 }
 
@@ -77,8 +90,10 @@ pub struct Stage {
     pub thresholds: Thresholds,
     /// Epochs.
     pub epochs: usize,
-    /// Images a step.
+    /// Images a batch.
     pub batch: usize,
+    /// Batches whose gradients are averaged for one step of the optimiser.
+    pub accumulate: usize,
     /// Learning rate at the start.
     pub lr: f64,
     /// Momentum.
@@ -131,16 +146,18 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
     };
     let own = table.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
     let last = table.text("last_batch", "keep")?;
+    let epochs = table.count("epochs", if ann { 200 } else { 60 }, 1..=1_000_000)?;
     Ok(Stage {
         defense,
         steps: if ann { 0 } else { table.count("steps", 8, 1..=1000)? },
         thresholds: if ann || table.flag("learn_thresholds", true)? { Thresholds::Learned } else { Thresholds::Fixed },
-        epochs: table.count("epochs", if ann { 200 } else { 60 }, 1..=1_000_000)?,
+        epochs,
         batch: table.count("batch", 64, 1..=1 << 20)?,
+        accumulate: table.count("accumulate", 1, 1..=1 << 20)?,
         lr: table.number("lr", if ann { 0.1 } else { 1e-3 }, 0.0..=1e6)?,
         momentum: table.number("momentum", 0.9, 0.0..=1.0)? as f32,
         weight_decay: table.number("weight_decay", if ann { 5e-4 } else { 1e-3 }, 0.0..=1e3)? as f32,
-        schedule: table.text("schedule", "cosine")?.parse()?,
+        schedule: schedule(table, epochs)?,
         eps,
         alpha: table.number("alpha", if ann { 2.5 * eps / attack_steps as f64 } else { eps / 2.0 }, 0.0..=255.0)?,
         attack_steps,
@@ -153,4 +170,63 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         },
         patience: table.count("patience", 0, 0..=1_000_000)?,
     })
+}
+
+/// The keys schedule, milestones, decay and warmup.
+fn schedule(table: &Table, epochs: usize) -> Result<Schedule> {
+    let place = table.place();
+    let mut course: Course = table.text("schedule", "cosine")?.parse()?;
+    let (points, factor) = (table.counts("milestones", 1..=1_000_000)?, table.number("decay", 0.1, 0.0..=1.0)?);
+    if let Course::Step { milestones, decay } = &mut course {
+        if points.is_empty() || !points.is_sorted_by(|a, b| a < b) {
+            return Err(usage!("{place}: milestones = {points:?}; schedule = \"step\" wants epochs in rising order, such as [100, 150]"));
+        }
+        (*milestones, *decay) = (points, factor);
+    } else if let Some(key) = ["milestones", "decay"].into_iter().find(|key| table.has(key) && !table.has("schedule")) {
+        return Err(usage!("{place}: {key} belongs to schedule = \"step\"; write that too"));
+    }
+    let warmup = table.count("warmup", 0, 0..=1_000_000)?;
+    if warmup >= epochs {
+        return Err(usage!("{place}: warmup = {warmup} leaves none of epochs = {epochs}; lower it"));
+    }
+    Ok(Schedule { warmup, course })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(text: &str) -> Result<Stage> {
+        read(&Table::parse("r [ann]", text).unwrap(), None, StageKind::Ann)
+    }
+
+    fn wrong(text: &str) -> String {
+        stage(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn schedules_are_read_and_checked() {
+        let schedule = |text| stage(text).unwrap().schedule;
+        assert_eq!(schedule(""), Schedule::default());
+        assert_eq!(schedule("schedule = \"constant\"\nwarmup = 5"), Schedule { warmup: 5, course: Course::Constant });
+        let step = Course::Step { milestones: vec![100, 150], decay: 0.1 };
+        assert_eq!(schedule("schedule = \"step\"\nmilestones = [100, 150]").course, step);
+        let step = Course::Step { milestones: vec![9], decay: 0.5 };
+        assert_eq!(schedule("schedule = \"step\"\nmilestones = [9]\ndecay = 0.5\nepochs = 3").course, step);
+        // A comparison that changes the schedule alone may leave the others' keys behind.
+        assert_eq!(schedule("schedule = \"cosine\"\nmilestones = [1]\ndecay = 0.5").course, Course::Cosine);
+        assert!(wrong("schedule = \"stp\"").contains("\"step\""));
+        for milestones in ["", "milestones = []", "milestones = [3, 3]", "milestones = [5, 2]"] {
+            assert!(wrong(&format!("schedule = \"step\"\n{milestones}")).contains("rising order"));
+        }
+        assert!(wrong("schedule = \"step\"\nmilestones = [1.5]").contains("milestones"));
+        assert!(wrong("milestones = [3]").contains("milestones belongs to schedule = \"step\""));
+        assert!(wrong("warmup = 4\nepochs = 4").contains("warmup = 4 leaves none of epochs = 4"));
+    }
+
+    #[test]
+    fn batches_to_a_step_are_one_or_more() {
+        assert_eq!((stage("").unwrap().accumulate, stage("accumulate = 4").unwrap().accumulate), (1, 4));
+        assert!(wrong("accumulate = 0").contains("accumulate = 0"));
+    }
 }

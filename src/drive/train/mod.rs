@@ -3,6 +3,7 @@
 mod feed;
 mod judge;
 mod ledger;
+mod metrics;
 mod replay;
 mod state;
 mod step;
@@ -17,6 +18,7 @@ use crate::attack::Targets;
 use crate::base::{Error, Kind, Result, ensure, fail};
 use crate::checkpoint::{self, Meta};
 use crate::data::{Batch, Dataset, Last, Order, Plan};
+use crate::device::Peak;
 use crate::nn::Model;
 use crate::ops::norm::Moments;
 use crate::record::{Epoch, Event, Phase, Saved};
@@ -24,6 +26,7 @@ use crate::tensor::{Array, Tensor};
 use feed::{Fed, Feed};
 use judge::{Verdict, best, is_exhausted, judge, measure};
 use ledger::Ledger;
+use metrics::Progress;
 use state::{Position, Rank, State};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -61,7 +64,8 @@ pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
 pub fn train(model: Model, job: &Job, folder: &mut RunFolder) -> Result<(Model, Meta)> {
     let state = State::begin(model, job, folder)?;
     let (at, since) = (state.at, Instant::now());
-    let mut training = Training { job, folder, state, stepper: Stepper::default(), mark: None, saved: at, since };
+    let peak = Peak::from_now(state.model.device());
+    let mut training = Training { job, folder, state, stepper: Stepper::default(), mark: None, saved: at, since, peak };
     while training.is_going_on() {
         training.epoch()?;
     }
@@ -113,9 +117,11 @@ struct Training<'a> {
     saved: Position,
     /// When it was written, or read.
     since: Instant,
+    /// The memory of the epoch.
+    peak: Peak,
 }
 
-/// The place before a step. Parameters and velocities are missing: they move at its end, which no interrupt stops.
+/// The place before a step of the optimiser. Parameters and velocities are missing: they move at its end, which no interrupt stops.
 struct Mark {
     at: Position,
     running: Vec<(Moments, u64)>,
@@ -151,6 +157,7 @@ impl Training<'_> {
     fn epoch(&mut self) -> Result<()> {
         let Position { epoch, step } = self.state.at;
         let Job { track, name, stage, .. } = *self.job;
+        self.peak = Peak::from_now(self.state.model.device());
         let clock = Clock { earlier: self.folder.seconds_into(track, name, epoch, step), start: Instant::now() };
         let title = format!("{} ({}), epoch {}/{}", track.key(name), stage.defense.name(), epoch + 1, stage.epochs);
         let judged = self.steps(&title, clock).and_then(|()| {
@@ -177,19 +184,23 @@ impl Training<'_> {
         watch.begin(title, self.job.images() as u64);
         watch.advance(self.state.ledger.images() as u64);
         while let Some(batch) = feed.next(&self.state.model) {
-            self.mark();
+            // Between batches that share a step there is a gradient, which no state holds.
+            if self.stepper.pending() == 0 {
+                self.mark();
+            }
             watch::check()?;
             let Fed { images, labels, ids } = batch?;
             self.step(&Targets { images: &images, labels: &labels, ids: &ids }, rate)?;
             watch.advance(ids.len() as u64);
             if self.state.ledger.is_due() {
                 self.read()?;
-                watch.remark(&format!("loss {:.4}", self.state.ledger.loss()));
+                watch.remark(&format!("loss {:.4}", self.state.ledger.losses().loss()));
             }
-            if self.is_save_due() && feed.left() > 0 {
+            if self.is_save_due() && feed.left() > 0 && self.stepper.pending() == 0 {
                 self.save_within(clock)?;
             }
         }
+        self.stepper.finish(&mut self.state.model, &mut self.state.optimizer, rate)?;
         self.read()?;
         self.mark();
         self.check()
@@ -220,14 +231,22 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Read the ledger. Errors: NaN.
+    /// The epoch under way.
+    fn progress(&self) -> Progress<'_> {
+        let (stage, epoch) = (self.job.stage, self.state.at.epoch);
+        Progress { job: self.job, epoch, batches: self.job.steps(), rate: stage.schedule.rate(stage.lr, epoch, stage.epochs) }
+    }
+
+    /// Read the ledger, and record what it logs. Errors: NaN.
     fn read(&mut self) -> Result<()> {
-        let State { model, at, ledger, .. } = &mut self.state;
-        ledger.read(model).map_err(|error| {
-            let stage = self.job.stage;
-            let rate = stage.schedule.rate(stage.lr, at.epoch, stage.epochs);
-            fail!("training turned NaN: {error} of epoch {} (lr {rate}); lower lr", at.epoch + 1)
-        })
+        let (epoch, rate) = (self.state.at.epoch + 1, self.progress().rate);
+        let State { model, ledger, .. } = &mut self.state;
+        ledger.read(model).map_err(|error| fail!("training turned NaN: {error} of epoch {epoch} (lr {rate}); lower lr"))?;
+        for (step, losses) in ledger.logged() {
+            let record = self.progress().step(step, &losses);
+            self.folder.record(Event::Step(record))?;
+        }
+        Ok(())
     }
 
     /// Errors: NaN, which no state may hold.
@@ -242,28 +261,20 @@ impl Training<'_> {
     /// An epoch is over: its line, its record, its state.
     fn end_epoch(&mut self, title: &str, clock: Clock, training: f64, verdict: &Verdict) -> Result<()> {
         let (job, ledger) = (self.job, &self.state.ledger);
-        let images_per_s = ledger.images() as f64 / training;
+        let measured = self.progress().epoch(&self.state.model, ledger, &self.peak, training)?;
         let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
         let rest = [shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()), verdict.words()].concat();
-        job.watch.end(&format!("{title}: loss {:.4}{rest}, {images_per_s:.0} images/s", ledger.loss()));
-        let (epoch, model) = (self.state.at.epoch, &self.state.model);
+        job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", measured.loss, measured.images_per_s));
+        let epoch = self.state.at.epoch;
         let record = Epoch {
-            track: job.track.name().into(),
-            stage: job.name.into(),
-            epoch,
-            loss: ledger.loss(),
-            train_acc: ledger.clean(),
-            adv_acc: ledger.adversarial(),
             val_clean: verdict.clean,
             val_robust: verdict.robust,
             test_clean: verdict.test,
             seconds: Some(clock.seconds()),
-            lr: job.stage.schedule.rate(job.stage.lr, epoch, job.stage.epochs),
-            images_per_s,
-            thresholds: if model.spec().steps > 0 { model.thresholds().iter().map(|&v| f64::from(v)).collect() } else { Vec::new() },
+            ..measured
         };
         self.folder.record(Event::Epoch(record))?;
-        (self.state.at, self.state.ledger) = (Position { epoch: epoch + 1, step: 0 }, Ledger::default());
+        (self.state.at, self.state.ledger) = (Position { epoch: epoch + 1, step: 0 }, Ledger::new(job.recipe.log_every));
         let rank = if best(&self.measures()) == Some(epoch) { Rank::Best } else { Rank::Newest };
         self.save(verdict.metrics(), rank)
     }

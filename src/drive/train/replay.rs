@@ -2,25 +2,31 @@
 
 use super::step::{Outcome, Place, start, step};
 use crate::attack::Targets;
+use crate::autodiff::Gradients;
 use crate::base::Result;
 use crate::base::rng::Philox;
 use crate::device::{Address, OnGpu, OnGpuMut, Recording, Workspace};
 use crate::drive::inputs::Inputs;
 use crate::drive::recipe::Stage;
-use crate::nn::Model;
-use crate::optim::{Rates, Sgd};
+use crate::nn::{Fired, Model};
+use crate::optim::{Accumulator, Rates, Sgd};
 use crate::tensor::{Array, Tensor};
 
 /// Does the steps of a stage.
 ///
 /// The first step of a batch size runs call by call (it loads kernels and makes the optimiser's memory), the second is
 /// recorded, the others replay it. A short last batch runs call by call.
+///
+/// Where several batches make a step (`accumulate`), the recording ends with the gradients; they are added up, and the
+/// optimiser moves, call by call.
 #[derive(Default)]
 pub struct Stepper {
     /// The batch size of the last step that ran call by call.
     warm: Option<usize>,
     recorded: Option<Recorded>,
     replays: usize,
+    /// Gradients of batches whose step is still to come.
+    sum: Accumulator,
 }
 
 /// A recorded step: what it reads, what it writes, and what it says differently each time.
@@ -28,6 +34,8 @@ struct Recorded {
     recording: Recording,
     inputs: Inputs,
     outcome: Outcome,
+    /// What the optimiser is to be given (None: its step is in the recording).
+    gradients: Option<Gradients>,
     dials: Dials,
     /// Where everything was that the step changes in place.
     homes: Vec<Address>,
@@ -43,7 +51,8 @@ struct Dials {
 }
 
 impl Stepper {
-    /// One step: forward, attack, gradients, and the move of `optimizer` at the learning rate `rate`.
+    /// One batch: forward, attack, gradients, and, where it is the last of `stage.accumulate`, the move of `optimizer` at
+    /// the learning rate `rate`.
     pub fn step(
         &mut self,
         model: &mut Model,
@@ -61,22 +70,53 @@ impl Stepper {
         let Some(workspace) = workspace else {
             self.warm = Some(batch);
             let (outcome, gradients) = step(model, stage, targets, noise.as_ref(), place)?;
-            optimizer.step(model, &gradients, rate)?;
+            if stage.accumulate > 1 {
+                self.add(model, optimizer, &gradients, batch, stage, rate)?;
+            } else {
+                optimizer.step(model, &gradients, rate)?;
+            }
             return Ok(outcome);
         };
-        if !self.fits(batch) || self.recorded.as_ref().is_some_and(|recorded| recorded.homes != homes(model, optimizer)) {
+        if !self.fits(batch) || self.recorded.as_ref().is_some_and(|recorded| recorded.homes != homes(model, optimizer, stage)) {
             self.recorded = Some(Recorded::new(&workspace, model, optimizer, stage, targets, noise.as_ref(), place, rate)?);
         } else if let Some(recorded) = &mut self.recorded {
             recorded.inputs.overwrite(targets, noise.as_ref());
             recorded.turn(Dials::of(model, optimizer, place, rate));
             model.count_batches(recorded.batches);
         }
-        let Some(recorded) = &self.recorded else { unreachable!("just recorded") };
+        let Some(recorded) = self.recorded.take() else { unreachable!("just recorded") };
         recorded.recording.replay();
         self.replays += 1;
         // The weights have changed behind their packed copies.
         model.params_mut().into_iter().for_each(|param| param.weight.changed());
-        Ok(recorded.outcome.copied())
+        let outcome = recorded.outcome.copied();
+        let added = recorded.gradients.as_ref().map_or(Ok(()), |gradients| self.add(model, optimizer, gradients, batch, stage, rate));
+        self.recorded = Some(recorded);
+        added.map(|()| outcome)
+    }
+
+    /// Add the gradients of `images` images; where they complete a group, `optimizer` moves.
+    fn add(
+        &mut self,
+        model: &mut Model,
+        optimizer: &mut Sgd,
+        gradients: &Gradients,
+        images: usize,
+        stage: &Stage,
+        rate: f32,
+    ) -> Result<()> {
+        self.sum.add(gradients, images)?;
+        if self.sum.batches() < stage.accumulate { Ok(()) } else { self.finish(model, optimizer, rate) }
+    }
+
+    /// The step of a group of batches that is short because the epoch is over. Without any, nothing happens.
+    pub fn finish(&mut self, model: &mut Model, optimizer: &mut Sgd, rate: f32) -> Result<()> {
+        self.sum.take().map_or(Ok(()), |gradients| optimizer.step(model, &gradients, rate))
+    }
+
+    /// Batches whose gradients wait for the optimiser's step. Only at 0 do model and optimiser tell the whole state.
+    pub fn pending(&self) -> usize {
+        self.sum.batches()
     }
 
     /// How many steps so far were replays.
@@ -107,14 +147,17 @@ impl Recorded {
         settle(model, optimizer);
         let noted = workspace.record(|| {
             let (outcome, gradients) = step(model, stage, &inputs.targets(targets.ids), inputs.start(), place)?;
+            if stage.accumulate > 1 {
+                return Ok((outcome, Some(gradients)));
+            }
             optimizer.step(model, &gradients, rate)?;
-            Ok(outcome)
+            Ok((outcome, None))
         });
         // Layouts made meanwhile have not been written, and after an error never will be.
         model.params_mut().into_iter().for_each(|param| param.weight.changed());
-        let (outcome, recording) = noted?;
-        let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer));
-        Ok(Recorded { recording, inputs, outcome, dials, homes, batches: model.batches() - before })
+        let ((outcome, gradients), recording) = noted?;
+        let (dials, homes) = (Dials::of(model, optimizer, place, rate), homes(model, optimizer, stage));
+        Ok(Recorded { recording, inputs, outcome, gradients, dials, homes, batches: model.batches() - before })
     }
 
     /// Tell the recording what differs.
@@ -146,11 +189,12 @@ fn settle(model: &mut Model, optimizer: &mut Sgd) {
     }
 }
 
-/// Where parameters, velocities and running statistics lie.
-fn homes(model: &Model, optimizer: &Sgd) -> Vec<Address> {
+/// Where parameters, running statistics and (if the recording holds the optimiser's step) velocities lie.
+fn homes(model: &Model, optimizer: &Sgd, stage: &Stage) -> Vec<Address> {
     let running = model.norms().flat_map(|norm| [norm.running.mean.address(), norm.running.variance.address()]);
     let params = model.params().into_iter().map(|param| param.value().address());
-    let velocities = optimizer.velocity().iter().flatten().map(Tensor::address);
+    let moved = if stage.accumulate > 1 { &[] } else { optimizer.velocity() };
+    let velocities = moved.iter().flatten().map(Tensor::address);
     params.chain(velocities).chain(running).collect()
 }
 
@@ -161,6 +205,8 @@ impl Outcome {
             loss: self.loss.copied(),
             clean: self.clean.as_ref().map(Array::copied),
             adversarial: self.adversarial.as_ref().map(Array::copied),
+            parts: self.parts.iter().map(Tensor::copied).collect(),
+            firing: self.firing.iter().map(|fired| Fired { spikes: fired.spikes.copied(), most: fired.most }).collect(),
         }
     }
 }

@@ -74,7 +74,7 @@ impl State {
     /// Errors: files that are broken, missing, or of another network.
     pub fn begin(model: Model, job: &Job, folder: &RunFolder) -> Result<State> {
         let optimizer = Sgd::new(&model, job.stage.momentum, job.stage.weight_decay);
-        let fresh = State { model, optimizer, at: Position::default(), ledger: Ledger::default() };
+        let fresh = State { model, optimizer, at: Position::default(), ledger: Ledger::new(job.recipe.log_every) };
         let path = folder.file(job.track, LAST);
         if !path.exists() {
             return Ok(fresh);
@@ -92,7 +92,7 @@ impl State {
         ensure!(shapes(&last) == shapes(&self.model), "it is of another network than the recipe's; start without --resume");
         let step = get("step")?.parse().map_err(|_| fail!("its \"state.step\" is no number; start without --resume"))?;
         let sums: Sums = serde_json::from_str(get("ledger")?).map_err(|cause| fail!("its \"state.ledger\" cannot be read: {cause}"))?;
-        (self.model, self.at, self.ledger) = (last, Position { epoch: meta.epoch, step }, Ledger::after(sums));
+        (self.model, self.at, self.ledger) = (last, Position { epoch: meta.epoch, step }, self.ledger.after(sums));
         let name = get("optimizer")?;
         ensure!(Path::new(name).file_name().is_some_and(|file| file == name.as_str()), "its \"state.optimizer\" is no file name");
         let path = states.join(name);

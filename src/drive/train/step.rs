@@ -7,7 +7,7 @@ use crate::base::{Result, fail};
 use crate::drive::recipe::{Defense, Stage, Thresholds};
 use crate::drive::seen::Seen;
 use crate::loss;
-use crate::nn::{Model, Role};
+use crate::nn::{Fired, Model, Role};
 use crate::ops::{loss::hits, pixel};
 use crate::tensor::{Array, Tensor};
 
@@ -15,10 +15,14 @@ use crate::tensor::{Array, Tensor};
 pub struct Outcome {
     /// The loss, a mean over the batch, a scalar.
     pub loss: Tensor,
+    /// The terms that add up to it, as [`Defense::parts`] names them, scalars (none where there is one alone).
+    pub parts: Vec<Tensor>,
     /// `[N]`, 1 for each clean image classified right (None: not looked at).
     pub clean: Option<Array<u32>>,
     /// `[N]`, 1 for each adversarial image classified right (None: none were made).
     pub adversarial: Option<Array<u32>>,
+    /// Of each layer of neurons, on the clean images (the adversarial ones where no other were looked at); rectifiers: none.
+    pub firing: Vec<Fired>,
 }
 
 /// Where a step stands in its run: what its draws are keyed by.
@@ -110,8 +114,10 @@ fn train_forward(model: &mut Model, images: &Tensor, dropout: Philox) -> Result<
 fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) -> Result<(Outcome, Gradients, Array<u32>)> {
     let (logits, trace) = train_forward(model, images, place.dropout(0))?;
     let loss::Single { value, dlogits } = loss::cross_entropy(&logits, targets.labels)?;
+    let firing = model.firing(&trace);
     let gradients = model.backward_consuming(trace, &dlogits, credit(), Want::Params)?;
-    Ok((Outcome { loss: value, clean: None, adversarial: None }, gradients, hits(&logits, targets.labels)?))
+    let outcome = Outcome { loss: value, parts: Vec::new(), clean: None, adversarial: None, firing };
+    Ok((outcome, gradients, hits(&logits, targets.labels)?))
 }
 
 /// Losses of clean and adversarial logits: the clean forward comes first and moves the running statistics, the
@@ -120,14 +126,15 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, start: &Tensor,
     let (clean, clean_trace) = train_forward(model, targets.images, place.dropout(0))?;
     let adversarial = inner(model, stage, targets, start)?;
     let (adv, adv_trace) = train_forward(model, &adversarial, place.dropout(1))?;
-    let loss::Paired { value, dadv, dclean } = match stage.defense {
+    let loss::Paired { value, parts, dadv, dclean } = match stage.defense {
         Defense::Mart => loss::mart(&adv, &clean, targets.labels, stage.lambda)?,
         _ => loss::trades(&adv, &clean, targets.labels, stage.lambda)?,
     };
+    let firing = model.firing(&clean_trace);
     let mut gradients = model.backward_consuming(adv_trace, &dadv, credit(), Want::Params)?;
     gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?)?;
     let (clean, adversarial) = (Some(hits(&clean, targets.labels)?), Some(hits(&adv, targets.labels)?));
-    Ok((Outcome { loss: value, clean, adversarial }, gradients))
+    Ok((Outcome { loss: value, parts, clean, adversarial, firing }, gradients))
 }
 
 /// The inner attack from `start`, on the model in eval mode.

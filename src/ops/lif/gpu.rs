@@ -165,12 +165,12 @@ pub fn backward_norm(
     NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th }
 }
 
-pub fn count(gpu: &Gpu, codes: &Array<u8>) -> u64 {
+pub fn tally(gpu: &Gpu, codes: &Array<u8>) -> Array<u64> {
     let bytes = codes.shape().count();
     let grid = Grid::blocks(bytes.div_ceil(16 * THREADS as usize).min(1024), THREADS);
     let mut sums = Array::<u64>::unspecified(codes.device(), [blocks(grid)]);
     gpu.run(&kernel::lif_count, grid).array(codes).value(bytes as u64).array_mut(&mut sums).go();
-    sums.to_vec().iter().sum()
+    sums
 }
 
 pub fn silent(gpu: &Gpu, codes: &Array<u8>) -> u64 {

@@ -168,10 +168,15 @@ pub fn backward_norm(
 
 /// The number of spikes in `spikes` (0 for an activation that is no spikes). Waits for the device.
 pub fn count(spikes: &Data) -> u64 {
-    let Data::Spikes { codes, .. } = spikes else { return 0 };
+    tally(spikes).to_vec().iter().sum()
+}
+
+/// Spikes in `spikes` in parts, which add up to their number: `[parts]`, still on the device. Numbers hold none.
+pub fn tally(spikes: &Data) -> Array<u64> {
+    let Data::Spikes { codes, .. } = spikes else { return Array::zeros(spikes.device(), [1]) };
     match codes.device() {
-        Device::Gpu(gpu) => gpu::count(gpu, codes),
-        Device::Cpu(cpu) => cpu::count(cpu, codes.host()),
+        Device::Gpu(gpu) => gpu::tally(gpu, codes),
+        Device::Cpu(cpu) => Array::full(codes.device(), [1], cpu::count(cpu, codes.host())),
     }
 }
 

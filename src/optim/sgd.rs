@@ -1,12 +1,11 @@
-//! Floor 6: the optimiser, its schedule, and the projection of thresholds.
+//! Stochastic gradient descent over a model's parameters.
 
+use super::Rates;
 use crate::autodiff::Gradients;
-use crate::base::{Error, Result, suggest, usage};
+use crate::base::Result;
 use crate::nn::{MIN_THRESHOLD, Model, Role};
 use crate::ops::sgd;
-pub use crate::ops::sgd::Rates;
 use crate::tensor::Tensor;
-use std::str::FromStr;
 
 /// SGD with momentum and weight decay over a model's parameters.
 pub struct Sgd {
@@ -48,39 +47,5 @@ impl Sgd {
             }
         }
         Ok(())
-    }
-}
-
-/// How the learning rate moves from epoch to epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Schedule {
-    /// lr/2 · (1 + cos(π·e/E)), constant within an epoch.
-    #[default]
-    Cosine,
-    /// lr.
-    Constant,
-}
-
-impl Schedule {
-    /// The names on the command line.
-    pub const NAMES: [&'static str; 2] = ["cosine", "constant"];
-
-    /// The rate of `epoch` (from 0) of `epochs`.
-    pub fn rate(self, base: f64, epoch: usize, epochs: usize) -> f64 {
-        match self {
-            Schedule::Cosine => base / 2.0 * (1.0 + (std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64).cos()),
-            Schedule::Constant => base,
-        }
-    }
-}
-
-impl FromStr for Schedule {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "cosine" => Ok(Schedule::Cosine),
-            "constant" => Ok(Schedule::Constant),
-            _ => Err(usage!("schedule {text}: no such schedule{}", suggest(text, Schedule::NAMES))),
-        }
     }
 }

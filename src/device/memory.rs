@@ -1,7 +1,7 @@
 //! The most memory that was in use.
 
+use super::Device;
 use crate::base::Result;
-use crate::device::Device;
 
 /// Watches the memory of one device.
 pub struct Peak {
