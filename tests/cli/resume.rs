@@ -9,8 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Everything that a state has to hold: batch norm, dropout, augmentation, momentum, adversaries, batches that share a step,
-/// a selection with patience.
+/// Everything that a state has to hold: batch norm, dropout, augmentation, momentum, adversaries, steps of several batches, a
+/// selection with patience.
 const WHOLE: &str = r#"
 arch = "vgg:8,8,A/16"
 dataset = "mnist"
@@ -23,6 +23,8 @@ epochs = 4
 batch = 16
 attack_steps = 8
 eps = 4
+accumulate = 2
+warmup = 1
 [convert]
 batches = 2
 batch = 16
@@ -33,7 +35,6 @@ batch = 16
 steps = 4
 eps = 4
 lr = 0.02
-accumulate = 2
 patience = 3
 [eval]
 ann = ["pgd3:30"]
@@ -189,7 +190,7 @@ fn a_resumed_run_begins_at_the_state_and_not_before() {
     house.data();
     house.write("mini.toml", WHOLE);
     // A state after every step, and no kill before the third is there.
-    let line = "train mini.toml --data data --threads 1 --quiet --set save_minutes=1e-9 --out out";
+    let line = "train mini.toml --data data --threads 1 --quiet --set save_minutes=1e-9 --set accumulate=1 --out out";
     let mut child = house.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let step = || Some(metadata(&house, "out/last.safetensors").get("state.step")?.parse::<usize>().unwrap());
     while !house.has("out/last.safetensors") || step() < Some(3) {

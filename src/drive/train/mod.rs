@@ -63,9 +63,8 @@ pub fn upload(model: &Model, batch: &Batch) -> (Tensor, Array<i32>) {
 /// Errors: NaN (with the step), an interrupt (with how to go on), files that cannot be written.
 pub fn train(model: Model, job: &Job, folder: &mut RunFolder) -> Result<(Model, Meta)> {
     let state = State::begin(model, job, folder)?;
-    let (at, since) = (state.at, Instant::now());
-    let peak = Peak::from_now(state.model.device());
-    let mut training = Training { job, folder, state, stepper: Stepper::default(), mark: None, saved: at, since, peak };
+    let (at, since, peak) = (state.at, Instant::now(), Peak::from_now(state.model.device()));
+    let mut training = Training { job, folder, state, stepper: Stepper::default(), peak, mark: None, saved: at, since };
     while training.is_going_on() {
         training.epoch()?;
     }
@@ -111,17 +110,17 @@ struct Training<'a> {
     folder: &'a mut RunFolder,
     state: State,
     stepper: Stepper,
+    /// The memory of the epoch under way.
+    peak: Peak,
     /// What a step that is broken off has to put back.
     mark: Option<Mark>,
     /// Where the newest state on the disk is.
     saved: Position,
     /// When it was written, or read.
     since: Instant,
-    /// The memory of the epoch.
-    peak: Peak,
 }
 
-/// The place before a step of the optimiser. Parameters and velocities are missing: they move at its end, which no interrupt stops.
+/// The place before a step. Parameters and velocities are missing: they move at its end, which no interrupt stops.
 struct Mark {
     at: Position,
     running: Vec<(Moments, u64)>,
@@ -141,7 +140,7 @@ impl Clock {
     }
 }
 
-impl Training<'_> {
+impl<'a> Training<'a> {
     fn is_going_on(&self) -> bool {
         self.state.at.epoch < self.job.stage.epochs && !is_exhausted(&self.measures(), self.job.stage.patience)
     }
@@ -157,7 +156,6 @@ impl Training<'_> {
     fn epoch(&mut self) -> Result<()> {
         let Position { epoch, step } = self.state.at;
         let Job { track, name, stage, .. } = *self.job;
-        self.peak = Peak::from_now(self.state.model.device());
         let clock = Clock { earlier: self.folder.seconds_into(track, name, epoch, step), start: Instant::now() };
         let title = format!("{} ({}), epoch {}/{}", track.key(name), stage.defense.name(), epoch + 1, stage.epochs);
         let judged = self.steps(&title, clock).and_then(|()| {
@@ -177,17 +175,15 @@ impl Training<'_> {
 
     /// The steps that are left of the epoch.
     fn steps(&mut self, title: &str, clock: Clock) -> Result<()> {
-        let Job { stage, data, watch, .. } = *self.job;
+        let Job { data, watch, .. } = *self.job;
         let Position { epoch, step } = self.state.at;
         let mut feed = Feed::new(&self.state.model, data.train.clone(), self.job.plan(epoch, step))?;
-        let rate = stage.schedule.rate(stage.lr, epoch, stage.epochs) as f32;
+        let rate = self.rate() as f32;
+        self.peak = Peak::from_now(self.state.model.device());
         watch.begin(title, self.job.images() as u64);
         watch.advance(self.state.ledger.images() as u64);
         while let Some(batch) = feed.next(&self.state.model) {
-            // Between batches that share a step there is a gradient, which no state holds.
-            if self.stepper.pending() == 0 {
-                self.mark();
-            }
+            self.mark();
             watch::check()?;
             let Fed { images, labels, ids } = batch?;
             self.step(&Targets { images: &images, labels: &labels, ids: &ids }, rate)?;
@@ -196,7 +192,7 @@ impl Training<'_> {
                 self.read()?;
                 watch.remark(&format!("loss {:.4}", self.state.ledger.losses().loss()));
             }
-            if self.is_save_due() && feed.left() > 0 && self.stepper.pending() == 0 {
+            if self.is_save_due() && self.is_whole() && feed.left() > 0 {
                 self.save_within(clock)?;
             }
         }
@@ -206,10 +202,23 @@ impl Training<'_> {
         self.check()
     }
 
-    /// From here one can go on.
+    /// The learning rate of the epoch.
+    fn rate(&self) -> f64 {
+        let stage = self.job.stage;
+        stage.schedule.rate(stage.lr, self.state.at.epoch, stage.epochs)
+    }
+
+    /// Whether the optimiser has moved on all gradients there are.
+    fn is_whole(&self) -> bool {
+        self.stepper.pending() == 0
+    }
+
+    /// From here one can go on, if the state is whole.
     fn mark(&mut self) {
-        let State { model, at, ledger, .. } = &self.state;
-        self.mark = Some(Mark { at: *at, running: model.running(), ledger: ledger.clone() });
+        if self.is_whole() {
+            let State { model, at, ledger, .. } = &self.state;
+            self.mark = Some(Mark { at: *at, running: model.running(), ledger: ledger.clone() });
+        }
     }
 
     /// Back to where one can go on from.
@@ -231,22 +240,17 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// The epoch under way.
-    fn progress(&self) -> Progress<'_> {
-        let (stage, epoch) = (self.job.stage, self.state.at.epoch);
-        Progress { job: self.job, epoch, batches: self.job.steps(), rate: stage.schedule.rate(stage.lr, epoch, stage.epochs) }
+    /// Read the ledger, and record what it logged. Errors: NaN.
+    fn read(&mut self) -> Result<()> {
+        let (progress, epoch) = (self.progress(), self.state.at.epoch + 1);
+        let State { model, ledger, .. } = &mut self.state;
+        let failed = |error| fail!("training turned NaN: {error} of epoch {epoch} (lr {}); lower lr", progress.rate);
+        ledger.read(model).map_err(failed)?;
+        ledger.logged().iter().try_for_each(|(step, losses)| self.folder.record(Event::Step(progress.step(*step, losses))))
     }
 
-    /// Read the ledger, and record what it logs. Errors: NaN.
-    fn read(&mut self) -> Result<()> {
-        let (epoch, rate) = (self.state.at.epoch + 1, self.progress().rate);
-        let State { model, ledger, .. } = &mut self.state;
-        ledger.read(model).map_err(|error| fail!("training turned NaN: {error} of epoch {epoch} (lr {rate}); lower lr"))?;
-        for (step, losses) in ledger.logged() {
-            let record = self.progress().step(step, &losses);
-            self.folder.record(Event::Step(record))?;
-        }
-        Ok(())
+    fn progress(&self) -> Progress<'a> {
+        Progress { job: self.job, epoch: self.state.at.epoch, batches: self.job.steps(), rate: self.rate() }
     }
 
     /// Errors: NaN, which no state may hold.
@@ -260,19 +264,17 @@ impl Training<'_> {
 
     /// An epoch is over: its line, its record, its state.
     fn end_epoch(&mut self, title: &str, clock: Clock, training: f64, verdict: &Verdict) -> Result<()> {
-        let (job, ledger) = (self.job, &self.state.ledger);
-        let measured = self.progress().epoch(&self.state.model, ledger, &self.peak, training)?;
-        let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
-        let rest = [shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()), verdict.words()].concat();
-        job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", measured.loss, measured.images_per_s));
-        let epoch = self.state.at.epoch;
+        let (job, State { model, ledger, .. }, epoch) = (self.job, &self.state, self.state.at.epoch);
         let record = Epoch {
             val_clean: verdict.clean,
             val_robust: verdict.robust,
             test_clean: verdict.test,
             seconds: Some(clock.seconds()),
-            ..measured
+            ..self.progress().epoch(model, ledger, &self.peak, training)?
         };
+        let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
+        let rest = [shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()), verdict.words()].concat();
+        job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", record.loss, record.images_per_s));
         self.folder.record(Event::Epoch(record))?;
         (self.state.at, self.state.ledger) = (Position { epoch: epoch + 1, step: 0 }, Ledger::new(job.recipe.log_every));
         let rank = if best(&self.measures()) == Some(epoch) { Rank::Best } else { Rank::Newest };
