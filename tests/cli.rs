@@ -5,6 +5,8 @@
 mod datasets;
 
 mod cli {
+    #[path = "../support/datasets.rs"]
+    mod datasets;
     mod house;
     mod server;
 
@@ -15,7 +17,10 @@ mod cli {
     mod files;
     mod get;
     mod good;
+    mod inherit;
+    mod paper;
     mod runs;
+    mod seeds;
     mod selftest;
     mod stops;
 }

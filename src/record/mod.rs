@@ -4,9 +4,13 @@
 //! what `report.json` holds. Everything but the start is optional: a plain `train` makes a report too.
 
 mod event;
+mod interval;
 mod recorder;
 mod schema;
+mod summary;
 
 pub use event::Event;
+pub use interval::{wilson, with_interval};
 pub use recorder::{Recorder, read_events};
 pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Start};
+pub use summary::{Summary, seed_folder};

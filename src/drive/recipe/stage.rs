@@ -116,6 +116,8 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         _ => 6.0,
     };
     let own = table.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+    let augment = own.or(augment).unwrap_or(Augment::NONE);
+    table.note("augment", augment.words());
     let last = table.text("last_batch", "keep")?;
     Ok(Stage {
         defense,
@@ -130,7 +132,7 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         alpha: table.number("alpha", if ann { 2.5 * eps / attack_steps as f64 } else { eps / 2.0 }, 0.0..=255.0)?,
         attack_steps,
         lambda: table.number("lambda", lambda, 0.0..=1e6)?,
-        augment: own.or(augment).unwrap_or(Augment::NONE),
+        augment,
         last: match last.as_str() {
             "keep" => Last::Keep,
             "drop" => Last::Drop,
