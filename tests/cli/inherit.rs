@@ -14,7 +14,8 @@ fn recipes_are_listed_by_data_set_and_printed() {
     let short = house.good("recipes cifar10-vgg11-trades").out;
     assert!(short.lines().count() <= 6 && short.contains("inherits"), "{short}");
     let long = house.good("recipes cifar10-vgg11-trades --resolved").out;
-    for line in ["arch = \"vgg11\"", "lambda = 6", "epochs = 200", "epochs = 60", "last_batch = \"keep\"", "[convert]", "percentile = 99.7"] {
+    for line in ["arch = \"vgg11\"", "lambda = 6", "epochs = 200", "epochs = 60", "last_batch = \"keep\"", "[convert]", "percentile = 99.7"]
+    {
         assert!(long.lines().any(|found| found == line), "no {line} in\n{long}");
     }
     house.refused(2, "recipes cifar10-vgg11-trade", &["did you mean \"cifar10-vgg11-trades\"?"]);

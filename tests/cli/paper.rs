@@ -30,7 +30,9 @@ fn passes(house: &House, name: &str, data: &str) {
     assert!(house.read("kept/ann.safetensors") == trained, "{name}: the recipe that was kept makes another network");
     std::fs::remove_dir_all(house.root.join("kept")).unwrap();
 
-    house.good(&format!("convert ann/ann.safetensors --data {data} --batch 2 --batches 1 --calibration-steps 4 --steps 2 --out converted --quiet"));
+    house.good(&format!(
+        "convert ann/ann.safetensors --data {data} --batch 2 --batches 1 --calibration-steps 4 --steps 2 --out converted --quiet"
+    ));
     house.good(&format!("finetune converted {name} --data {data} --out snn {SMALL}"));
     assert_eq!(house.json("snn/report.json")["results"].as_object().unwrap().len(), 2, "{name}");
     for (checkpoint, steps, bias) in [("ann/ann.safetensors", 0, ""), ("snn/snn.safetensors", 2, "--bias")] {
@@ -104,7 +106,8 @@ fn a_whole_run_is_one_command() {
     for key in ["ann.clean", "ann.fgsm", "snn.clean", "snn.fgsm"] {
         assert!(said.out.lines().any(|line| line.starts_with(key)), "no {key} in\n{}", said.out);
     }
-    let names: Vec<String> = house.json("out/report.json")["phases"].as_array().unwrap().iter().map(|phase| phase["name"].to_string()).collect();
+    let names: Vec<String> =
+        house.json("out/report.json")["phases"].as_array().unwrap().iter().map(|phase| phase["name"].to_string()).collect();
     assert_eq!(names, ["ann-train", "ann-fgsm", "calibrate", "snn-finetune", "snn-infer", "snn-fgsm"].map(|name| format!("\"{name}\"")));
 }
 
