@@ -5,6 +5,7 @@
 mod datasets;
 
 mod cli {
+    #[allow(dead_code)] // other tests write the other formats
     #[path = "../support/datasets.rs"]
     mod datasets;
     mod house;

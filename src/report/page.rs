@@ -76,9 +76,9 @@ pub(super) fn frame(recipe: &str, kicker: &[&str], header: &str, main: &str, ver
 /// The key numbers.
 fn tiles(report: &Report) -> String {
     let mut tiles = String::new();
-    let mut tile = |what: &str, value: String, sure: Option<[f64; 2]>, beside: String| {
-        let sure = sure.map_or(String::new(), |bounds| format!("<span class=\"sure\">{}</span>", range(bounds)));
-        let beside = if beside.is_empty() { beside } else { format!("<span class=\"beside\">{beside}</span>") };
+    let mut tile = |what: &str, value: String, sure: String, beside: String| {
+        let span = |class: &str, text: String| if text.is_empty() { text } else { format!("<span class=\"{class}\">{text}</span>") };
+        let (sure, beside) = (span("sure", sure), span("beside", beside));
         let _ = writeln!(tiles, "<li><span class=\"value\">{value}</span><span class=\"what\">{}</span>{sure}{beside}</li>", escape(what));
     };
     let mut keys: Vec<&str> = words::clean(report).into_iter().collect();
@@ -86,20 +86,22 @@ fn tiles(report: &Report) -> String {
     keys.extend(hardest(report));
     for key in keys.into_iter().take(3) {
         let images = words::image_count(report, key).map_or(String::new(), |n| format!(", {} images", count_whole(n)));
-        let name = format!("{}{images}", result_name(key));
-        let of = |track: &str| report.result(track, key).map(|value| (percent(value), report.interval(track, key)));
-        match (of("robust"), of("natural")) {
-            (Some((robust, sure)), Some((natural, natural_sure))) => {
-                let natural_sure = natural_sure.map_or(String::new(), |bounds| format!(" ({})", range(bounds)));
-                tile(&name, robust, sure, format!("natural {natural}{natural_sure}"));
+        let sure = |track: &str| report.interval(track, key).map(range);
+        let name = result_name(key);
+        match (report.result("robust", key), report.result("natural", key)) {
+            (Some(robust), Some(natural)) => {
+                let twin = sure("natural").map_or(String::new(), |bounds| format!(" ({bounds})"));
+                let beside = format!("natural {}{twin}", percent(natural));
+                tile(&name, percent(robust), sure("robust").unwrap_or_default() + &images, beside);
             }
-            (Some((value, sure)), None) | (None, Some((value, sure))) => tile(&name, value, sure, String::new()),
+            (Some(value), None) => tile(&name, percent(value), sure("robust").unwrap_or_default() + &images, String::new()),
+            (None, Some(value)) => tile(&name, percent(value), sure("natural").unwrap_or_default() + &images, String::new()),
             (None, None) => {}
         }
     }
     if report.seconds.is_finite() && report.seconds > 0.0 {
         let threads = if report.start.threads == 1 { "1 thread".to_string() } else { format!("{} threads", report.start.threads) };
-        tile(&format!("The whole run, {threads}"), duration(report.seconds), None, String::new());
+        tile(&format!("The whole run, {threads}"), duration(report.seconds), String::new(), String::new());
     }
     if tiles.is_empty() { tiles } else { format!("<ul class=\"tiles\">\n{tiles}</ul>\n") }
 }

@@ -107,8 +107,8 @@ impl Recipe {
             return Err(usage!("{place}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
         }
         root.allow(&[
-            "name", "about", "arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "ann", "convert", "snn", "eval",
-            "natural",
+            "arch", "dataset", "bias", "dropout", "leak", "reset", "augment", "seed", "ann", "convert", "snn", "eval", "natural", "name",
+            "about",
         ])?;
         let (name, about) = (root.text("name", root.name())?, root.text("about", "")?);
         let (arch, dataset) = (root.required("arch")?, root.required("dataset")?);
