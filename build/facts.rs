@@ -21,21 +21,30 @@ pub fn commit() {
     }
 }
 
-/// `recipes.rs`: a table of (name, text) of every `recipes/*.toml`, sorted.
+/// `recipes.rs`: tables of (name, text) of the recipes, `recipes/*.toml`, and of the parts that they inherit,
+/// `recipes/common/*.toml`; both sorted.
 pub fn recipes() {
-    println!("cargo::rerun-if-changed=recipes");
+    println!("cargo::rerun-if-changed=recipes"); // every file below it
+    let table = [
+        carried("RECIPES", "Name and text of every recipe that the program carries.", "recipes"),
+        carried("COMMON", "Name and text of what several of them inherit, no recipes by themselves.", "recipes/common"),
+    ];
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    fs::write(Path::new(&out).join("recipes.rs"), table.concat()).expect("OUT_DIR is writable");
+}
+
+/// The constant `name` with the TOML files of `folder`.
+fn carried(name: &str, doc: &str, folder: &str) -> String {
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let mut names: Vec<String> = fs::read_dir(Path::new(&root).join("recipes"))
+    let mut stems: Vec<String> = fs::read_dir(Path::new(&root).join(folder))
         .expect("the folder recipes is part of the sources")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_string))
         .collect();
-    names.sort();
-    let mut table = String::from("/// Name and text of every recipe that the program carries.\npub const RECIPES: &[(&str, &str)] = &[\n");
-    for name in names {
-        writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/recipes/{name}.toml\"))),")
+    stems.sort();
+    let mut table = format!("/// {doc}\npub const {name}: &[(&str, &str)] = &[\n");
+    for stem in stems {
+        writeln!(table, "    ({stem:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{folder}/{stem}.toml\"))),")
             .expect("a string grows");
     }
-    table.push_str("];\n");
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    fs::write(Path::new(&out).join("recipes.rs"), table).expect("OUT_DIR is writable");
+    table + "];\n"
 }

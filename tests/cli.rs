@@ -9,7 +9,7 @@ mod torch_file;
 mod cli {
     mod house;
     mod server;
-    use super::torch_file;
+    use super::{datasets, torch_file};
 
     mod arch;
     mod bad;
@@ -19,9 +19,12 @@ mod cli {
     mod files;
     mod get;
     mod good;
+    mod inherit;
     mod metrics;
+    mod paper;
     mod resume;
     mod runs;
+    mod seeds;
     mod selftest;
     mod steps;
     mod stops;

@@ -62,7 +62,7 @@ pub enum Command {
     Demo(Demo),
     /// Run a recipe from beginning to end
     #[command(
-        after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run my.toml --data ~/data/fashion-mnist"
+        after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run cifar10-vgg11-trades --data ~/data/cifar-10-batches-bin --seeds 0,1,2"
     )]
     Run(Run),
     /// Run a recipe's ANN stage alone
@@ -114,7 +114,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
     /// List the recipes that the program carries, or print one
-    #[command(after_help = "Example:\n  caltrop recipes\n  caltrop recipes fashion-mnist-7k > my.toml")]
+    #[command(
+        after_help = "Example:\n  caltrop recipes\n  caltrop recipes cifar10-vgg11-trades --resolved\n  caltrop recipes fashion-mnist-7k > my.toml"
+    )]
     Recipes(Recipes),
 }
 
@@ -133,6 +135,9 @@ pub struct Demo {
     /// Seed of everything
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub seed: u64,
+    /// Run once a seed, each into a folder seed-S, and report mean and standard deviation
+    #[arg(long, value_delimiter = ',', value_name = "S,..", conflicts_with = "seed")]
+    pub seeds: Vec<u64>,
     /// Change a key of the recipe (repeatable), as stage.key=value
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -173,6 +178,9 @@ pub struct RunOptions {
     /// Seed of everything (default: the recipe's)
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
+    /// Run once a seed, each into a folder seed-S, and report mean and standard deviation
+    #[arg(long, value_delimiter = ',', value_name = "S,..", conflicts_with = "seed")]
+    pub seeds: Vec<u64>,
     /// Go on with an interrupted run
     #[arg(long)]
     pub resume: bool,
@@ -431,6 +439,9 @@ pub struct Selftest {
 /// `recipes`.
 #[derive(Args)]
 pub struct Recipes {
-    /// Print this one
+    /// Print this one (a name or a TOML file)
     pub name: Option<String>,
+    /// Print every setting of it, inherited ones and defaults too
+    #[arg(long, requires = "name")]
+    pub resolved: bool,
 }

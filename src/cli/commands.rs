@@ -1,34 +1,17 @@
-//! Training, conversion and their kin.
+//! Conversion, devices, and what the commands share.
 
-use super::args::{Common, Convert, Demo, Finetune, Run, RunOptions};
+use super::args::{Common, Convert};
 use super::import::reset;
 use super::progress::Shown;
-use super::{recipes, say, version};
+use super::say;
 use crate::base::{Error, Kind, Result, ensure, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::{self, Augment, Dataset};
 use crate::device::{Device, Flavour, Gpu, Order};
-use crate::drive::{self, Begin, Ending, Recipe, Setup, Tensorboard};
+use crate::drive;
 use crate::nn::{Model, Spec};
-use crate::record::Report;
-use crate::report;
 use crate::zoo::MOST_STEPS;
-use std::path::{Path, PathBuf};
-
-/// What `--quick` changes in the demo's recipe.
-const QUICK: &[&str] = &[
-    "ann.epochs=1",
-    "ann.attack_steps=2",
-    "snn.epochs=1",
-    "snn.steps=4",
-    "convert.batches=2",
-    "convert.calibration_steps=20",
-    "eval.images=100",
-    "eval.ann=[\"pgd5:50\"]",
-    "eval.snn=[\"ensemble-fgsm:50\", \"ensemble-pgd2:25\"]",
-    "eval.curve=[0, 8, 16]",
-    "eval.curve_attack=\"pgd2:50\"",
-];
+use std::path::Path;
 
 /// More worker threads than this help no machine.
 const MOST_THREADS: usize = 1024;
@@ -73,117 +56,6 @@ pub fn fits(model: &Model, data: &Dataset) -> Result<()> {
     );
     ensure!(spec.classes >= images.classes, "{} has {} classes, the network {}", data.name, images.classes, spec.classes);
     Ok(())
-}
-
-/// `caltrop demo`.
-pub fn demo(args: &Demo, common: &Common) -> Result<()> {
-    let quick = if args.quick { QUICK } else { &[] };
-    let set: Vec<String> = quick.iter().map(|set| set.to_string()).chain(args.set.iter().cloned()).collect();
-    let (mut recipe, mut text) = recipes::load("fashion-mnist-7k", &set, Some(args.seed))?;
-    if args.full {
-        recipe.lift_limits();
-        text.push_str("# --full\n");
-    }
-    let job = Job { recipe, text, data: None, out: args.out.clone(), resume: args.resume, tensorboard: board(args.tensorboard) };
-    job.run(Ending::Whole, common)
-}
-
-/// `caltrop run`.
-pub fn run_recipe(args: &Run, common: &Common) -> Result<()> {
-    Job::new(&args.recipe, &args.options, None)?.run(Ending::Whole, common)
-}
-
-/// `caltrop train`.
-pub fn train(args: &Run, common: &Common) -> Result<()> {
-    Job::new(&args.recipe, &args.options, Some("ann"))?.run(Ending::Ann, common)
-}
-
-/// `caltrop finetune`.
-pub fn finetune(args: &Finetune, common: &Common) -> Result<()> {
-    let job = Job::new(&args.recipe, &args.options, Some("snn"))?;
-    let (model, meta) = checkpoint::load(&args.checkpoint, &device(common)?)?;
-    if model.spec().steps == 0 {
-        return Err(usage!("{}: this network has no spikes (T = 0); convert it first: caltrop convert", args.checkpoint.display()));
-    }
-    let input = args.checkpoint.canonicalize().unwrap_or_default();
-    let replaced = drive::replaced_by_finetuning(&job.out);
-    if !job.resume && replaced.iter().any(|path| path.canonicalize().is_ok_and(|path| path == input)) {
-        return Err(usage!("{}: the run would replace this file; choose another folder with --out", args.checkpoint.display()));
-    }
-    job.run(Ending::Snn(Box::new(model), meta), common)
-}
-
-/// A recipe about to be run.
-struct Job {
-    recipe: Recipe,
-    text: String,
-    data: Option<PathBuf>,
-    out: PathBuf,
-    resume: bool,
-    tensorboard: Tensorboard,
-}
-
-/// What `--tensorboard`, given or not, means.
-fn board(given: bool) -> Tensorboard {
-    if given { Tensorboard::On } else { Tensorboard::Off }
-}
-
-impl Job {
-    /// `stage`: the table that `--set` addresses (None: all, as stage.key).
-    fn new(word: &str, options: &RunOptions, stage: Option<&str>) -> Result<Job> {
-        let addressed = |setting: &String| match stage {
-            Some(stage) if !setting.split('=').next().unwrap_or("").contains('.') && !is_top_level(setting) => format!("{stage}.{setting}"),
-            _ => setting.clone(),
-        };
-        let select = options.select.iter().map(|select| format!("select={select}"));
-        let set: Vec<String> = options.set.iter().map(addressed).chain(select).collect();
-        let (recipe, text) = recipes::load(word, &set, options.seed)?;
-        // A stage by itself gets a folder of its own, so that finetuning replaces nothing of the ANN's run.
-        let name = stage.map_or(recipe.name.clone(), |stage| format!("{}-{stage}", recipe.name));
-        let out = options.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
-        Ok(Job { recipe, text, data: options.data.clone(), out, resume: options.resume, tensorboard: board(options.tensorboard) })
-    }
-
-    fn run(self, ending: Ending, common: &Common) -> Result<()> {
-        let device = device(common)?;
-        let data = dataset(&self.recipe.dataset, self.data.as_deref(), common)?.hold_out(self.recipe.selection.validation)?;
-        if let Ending::Snn(model, _) = &ending {
-            fits(model, &data)?;
-        }
-        let begin = if self.resume { Begin::Resume } else { Begin::Anew };
-        let (watch, version) = (Shown::new(common.quiet), version());
-        let report = drive::run(Setup {
-            recipe: &self.recipe,
-            text: &self.text,
-            out: &self.out,
-            begin,
-            tensorboard: self.tensorboard,
-            ending,
-            data: &data,
-            device: &device,
-            version: &version,
-            watch: &watch,
-        })?;
-        report::write(&report, &self.out)?;
-        print_results(&report, &self.out)
-    }
-}
-
-/// Whether a setting names a key at the top of a recipe rather than one of a stage.
-fn is_top_level(setting: &str) -> bool {
-    let key = setting.split('=').next().unwrap_or("").trim();
-    Recipe::KEYS.contains(&key)
-}
-
-fn print_results(report: &Report, out: &Path) -> Result<()> {
-    let keys: Vec<&String> = report.results.keys().filter(|key| !key.starts_with("natural.")).collect();
-    let natural = report.has_track("natural");
-    say(format!("{:<22} {:>8}{}", "accuracy, %", "robust", if natural { "   natural" } else { "" }))?;
-    for key in keys {
-        let twin = report.result("natural", key).map(|percent| format!("{percent:10.1}")).unwrap_or_default();
-        say(format!("{key:<22} {:8.1}{twin}", report.results[key]))?;
-    }
-    say(format!("{:.0} s on {}; report: {}", report.seconds, report.start.device, out.join("report.html").display()))
 }
 
 /// `caltrop convert`.

@@ -10,6 +10,7 @@ use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
 use crate::drive::{Members, PassOn, Question, evaluate};
 use crate::nn::Model;
+use crate::record::{wilson, with_interval};
 use crate::zoo::MOST_STEPS;
 use serde_json::json;
 
@@ -85,22 +86,34 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         checkpoint::save_tensors(path, &tensors)?;
     }
     if let Some(path) = &args.json {
-        let members: Vec<_> =
-            answer.members.iter().map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy})).collect();
+        let ci95 = |percent| wilson(percent, answer.images);
+        let members: Vec<_> = answer
+            .members
+            .iter()
+            .map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy, "ci95": ci95(*accuracy)}))
+            .collect();
         let result = json!({
-            "clean_acc": answer.clean, "robust_acc": answer.robust, "attack": attack.name(), "ensemble": args.ensemble,
+            "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
+            "robust_ci95": ci95(answer.robust), "attack": attack.name(), "ensemble": args.ensemble,
             "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
             "steps": model.spec().steps, "seconds": answer.seconds, "version": version(), "device": device.describe(), "members": members,
         });
         let text = serde_json::to_string_pretty(&result).map_err(|cause| fail!("json: {cause}"))? + "\n";
         file::write(path, text.as_bytes())?;
     }
+    let told = |percent| with_interval(percent, answer.images);
     if args.ensemble {
         for (lens, accuracy) in &answer.members {
-            say(format!("{:<14} {accuracy:5.1} %", lens.to_string()))?;
+            say(format!("{:<14} {:>17} %", lens.to_string(), told(*accuracy)))?;
         }
     }
-    say(format!("clean {:.1} %, robust {:.1} % ({attack} at {}/255, {} images)", answer.clean, answer.robust, args.eps, answer.images))
+    say(format!(
+        "clean {} %, robust {} % ({attack} at {}/255, {} images; in brackets 95 % intervals)",
+        told(answer.clean),
+        told(answer.robust),
+        args.eps,
+        answer.images
+    ))
 }
 
 /// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.

@@ -10,6 +10,7 @@ mod import;
 mod predict;
 mod progress;
 mod recipes;
+mod run;
 mod selftest;
 
 pub use args::Cli;
@@ -68,6 +69,11 @@ pub fn say(text: impl std::fmt::Display) -> Result<()> {
     }
 }
 
+/// The columns of the terminal that results are printed on; without one no line is too long.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(usize::MAX, |(width, _)| usize::from(width.0))
+}
+
 /// The error of a command that saves nothing on its way.
 fn afresh(error: Error) -> Error {
     match error.kind() {
@@ -81,10 +87,10 @@ pub fn run(cli: Cli) -> Result<()> {
     progress::stop_on_ctrl_c();
     let common = cli.common;
     match cli.command {
-        Command::Demo(args) => commands::demo(&args, &common),
-        Command::Run(args) => commands::run_recipe(&args, &common),
-        Command::Train(args) => commands::train(&args, &common),
-        Command::Finetune(args) => commands::finetune(&args, &common),
+        Command::Demo(args) => run::demo(&args, &common),
+        Command::Run(args) => run::run(&args, &common),
+        Command::Train(args) => run::train(&args, &common),
+        Command::Finetune(args) => run::finetune(&args, &common),
         Command::Convert(args) => commands::convert(&args, &common).map_err(afresh),
         Command::Eval(args) => evaluate::eval(&args, &common).map_err(afresh),
         Command::Predict(args) => predict::predict(&args, &common).map_err(afresh),

@@ -1,50 +1,57 @@
-//! The recipes that the program carries.
+//! `caltrop recipes`.
 
 use super::args::Recipes;
-use super::say;
-use crate::base::{Result, fail, nearest, usage};
-use crate::drive::Recipe;
-use std::path::Path;
-
-include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
+use super::{columns, say};
+use crate::base::Result;
+use crate::drive::{RECIPES, Recipe, find};
 
 /// List them, or print one.
 pub fn list(args: &Recipes) -> Result<()> {
-    if let Some(name) = &args.name {
-        return say(find(name)?.1.trim_end());
+    match &args.name {
+        Some(name) if args.resolved => say(Recipe::load(name, &[], None)?.text.trim_end()),
+        Some(name) => say(find(name)?.text.trim_end()),
+        None => say(catalogue(&RECIPES.iter().map(|(name, _)| Recipe::load(name, &[], None)).collect::<Result<Vec<_>>>()?, columns())),
     }
-    for (name, text) in RECIPES {
-        let about = text.parse::<toml::Table>().ok().and_then(|table| table.get("about")?.as_str().map(str::to_string));
-        say(format!("{name:<24} {}", about.unwrap_or_default()))?;
-    }
-    Ok(())
 }
 
-/// Name and text of a recipe: one that the program carries, or a TOML file.
-pub fn find(word: &str) -> Result<(String, String)> {
-    if let Some((name, text)) = RECIPES.iter().find(|(name, _)| *name == word) {
-        return Ok((name.to_string(), text.to_string()));
+/// The recipes by data set, each with what it is about, in lines of at most `width` where that can be.
+fn catalogue(recipes: &[Recipe], width: usize) -> String {
+    let longest = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut dataset = "";
+    for recipe in recipes {
+        if recipe.dataset != dataset {
+            dataset = &recipe.dataset;
+            text += &format!("{}{dataset}\n", if text.is_empty() { "" } else { "\n" });
+        }
+        let (indent, gap) = ("  ", 2);
+        let beside = indent.len() + longest + gap;
+        // A narrow terminal has what it is about on lines of its own.
+        let (first, left) = if width >= beside + 30 {
+            (format!("{indent}{:<longest$}  ", recipe.name), beside)
+        } else {
+            (format!("{indent}{}\n    ", recipe.name), 4)
+        };
+        text += &first;
+        text += &wrapped(&recipe.about, width.saturating_sub(left).max(20)).join(&format!("\n{}", " ".repeat(left)));
+        text.push('\n');
     }
-    let path = Path::new(word);
-    if word.ends_with(".toml") || path.exists() {
-        let text = std::fs::read_to_string(path).map_err(|cause| fail!("cannot read the recipe {word}: {cause}"))?;
-        let name = path.file_stem().map_or(word.to_string(), |stem| stem.to_string_lossy().into_owned());
-        return Ok((name, text));
-    }
-    let near = nearest(word, RECIPES.iter().map(|(name, _)| *name)).map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default();
-    Err(usage!("recipe {word}: no such recipe or file{near}; `caltrop recipes` lists them"))
+    text + "\ncaltrop recipes NAME prints one, with --resolved every setting of it."
 }
 
-/// The recipe `word` with settings on top, and the text that identifies it (a resume compares it).
-pub fn load(word: &str, set: &[String], seed: Option<u64>) -> Result<(Recipe, String)> {
-    let (name, mut text) = find(word)?;
-    let mut recipe = Recipe::parse(&name, &text, set)?;
-    for setting in set {
-        text.push_str(&format!("# --set {setting}\n"));
+/// The words of `text` in lines of at most `width`.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_string());
+        }
     }
-    if let Some(seed) = seed {
-        recipe.reseed(seed);
-        text.push_str(&format!("# --seed {seed}\n"));
-    }
-    Ok((recipe, text))
+    lines
 }

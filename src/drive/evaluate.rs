@@ -12,6 +12,7 @@ use crate::data::Images;
 use crate::device::catch;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
+use crate::record::with_interval;
 use crate::tensor::{Array, Tensor};
 use std::ops::Range;
 use std::time::Instant;
@@ -108,10 +109,10 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     answer.members = lenses.into_iter().zip(each).map(|(lens, right)| (lens, percent(right))).collect();
     answer.seconds = clock.elapsed().as_secs_f64();
     watch.end(&format!(
-        "{}: clean {:.1} %, robust {:.1} % of {count} images, {:.1} s",
+        "{}: clean {} %, robust {} % of {count} images, {:.1} s",
         title(question),
-        answer.clean,
-        answer.robust,
+        with_interval(answer.clean, count),
+        with_interval(answer.robust, count),
         answer.seconds
     ));
     Ok(answer)

@@ -1,6 +1,6 @@
 //! A run's folder: checkpoints, the record of events, the report's data.
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, difference};
 use crate::base::{Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::device::Device;
@@ -121,9 +121,9 @@ impl RunFolder {
             Begin::Resume => {
                 let earlier = std::fs::read_to_string(&recipe)
                     .map_err(|cause| fail!("--resume: {} holds no run ({cause}); start it without --resume", path.display()))?;
-                if earlier != text {
+                if let Some(which) = difference(&earlier, text) {
                     return Err(usage!(
-                        "--resume: the run in {} used another recipe or other settings; give the same, or another --out",
+                        "--resume: the run in {} used another recipe or other settings ({which}); give the same, or another --out",
                         path.display()
                     ));
                 }

@@ -15,7 +15,7 @@ pub use convert::{calibration_batches, convert};
 pub use evaluate::{Answer, PassOn, Question, evaluate, infer, sound};
 pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
 pub use pipeline::{Ending, Setup, run};
-pub use recipe::{Convert, Defense, Eval, Members, Recipe, Select, Selection, Stage, Thresholds, Trial};
+pub use recipe::{Convert, Defense, Eval, Members, RECIPES, Recipe, Select, Selection, Source, Stage, Thresholds, Trial, find};
 pub use seen::{Seen, credit};
 pub use train::{Job, Outcome, Place, Stepper, start, step, train, upload};
 

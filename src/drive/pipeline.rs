@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::nn::{Model, Spec};
 use crate::ops::lif::Reset;
 use crate::ops::loss::predictions;
-use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report};
+use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, with_interval};
 use crate::zoo;
 use std::path::Path;
 use std::time::Instant;
@@ -25,8 +25,6 @@ use std::time::Instant;
 pub struct Setup<'a> {
     /// The recipe.
     pub recipe: &'a Recipe,
-    /// The text that it came from, kept in the folder.
-    pub text: &'a str,
     /// Where to write.
     pub out: &'a Path,
     /// Anew or on.
@@ -46,6 +44,7 @@ pub struct Setup<'a> {
 }
 
 /// Which stages run.
+#[derive(Clone)]
 pub enum Ending {
     /// All of them.
     Whole,
@@ -68,7 +67,7 @@ pub fn run(setup: Setup) -> Result<Report> {
     }
     let begin = start(setup.recipe, setup.device, setup.version);
     let replaced = if matches!(setup.ending, Ending::Snn(..)) { replaced_by_finetuning(setup.out) } else { replaced(setup.out) };
-    let mut folder = RunFolder::open(setup.out, setup.text, setup.begin, &replaced, begin)?;
+    let mut folder = RunFolder::open(setup.out, &setup.recipe.text, setup.begin, &replaced, begin)?;
     folder.mirror(setup.tensorboard, setup.begin)?;
     let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };
     for (track, recipe) in courses() {
@@ -226,7 +225,7 @@ impl Course<'_> {
             let clock = Instant::now();
             let (clean, activity) = infer(model, test, all).map_err(|error| error.within(&clean_key))?;
             self.setup.watch.begin("", 0);
-            self.setup.watch.end(&format!("{clean_key}: {clean:.1} % of {all} images"));
+            self.setup.watch.end(&format!("{clean_key}: {} % of {all} images", with_interval(clean, all)));
             if network == "snn" {
                 self.phase("snn-infer", clock, all)?;
             }
@@ -252,7 +251,7 @@ impl Course<'_> {
             self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
             if trial.members == Members::Ensemble {
                 for (lens, accuracy) in &answer.members {
-                    let member = Member { name: lens.to_string(), accuracy: *accuracy };
+                    let member = Member { name: lens.to_string(), accuracy: *accuracy, ci95: None };
                     self.folder.record(Event::Member { key: key.clone(), member })?;
                 }
             }
@@ -300,6 +299,7 @@ impl Course<'_> {
             network: "snn".into(),
             images: count,
             points,
+            intervals: Vec::new(),
         }))
     }
 

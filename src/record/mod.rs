@@ -4,13 +4,17 @@
 //! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
 
 mod event;
+mod interval;
 mod recorder;
 mod schema;
+mod summary;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
 
 pub use event::Event;
+pub use interval::{wilson, with_interval};
 pub use recorder::{Recorder, read_events};
 pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Saved, Start, Step};
+pub use summary::{Summary, seed_folder};
 pub use tensorboard::Board;

@@ -1,5 +1,6 @@
 //! The names and units of `report.json`.
 
+use super::interval::wilson;
 use crate::base::{Error, Result, fail};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ pub struct Report {
     pub results: BTreeMap<String, f64>,
     /// How many images each result was measured on, by the same keys.
     pub images: BTreeMap<String, usize>,
+    /// The Wilson 95 % interval of each result, in percent, by the same keys.
+    pub intervals: BTreeMap<String, [f64; 2]>,
     /// The members of each ensemble, by result key, in the order they ran.
     pub ensemble: BTreeMap<String, Vec<Member>>,
     /// What was done, in order, and how fast.
@@ -70,6 +73,9 @@ pub struct Member {
     /// Accuracy under it alone, percent.
     #[serde(deserialize_with = "number")]
     pub accuracy: f64,
+    /// Its Wilson 95 % interval, percent; known once the ensemble's number of images is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci95: Option<[f64; 2]>,
 }
 
 /// One stage of the run, timed.
@@ -190,6 +196,9 @@ pub struct Curve {
     /// Pairs of eps in 1/255 and accuracy in percent.
     #[serde(deserialize_with = "points")]
     pub points: Vec<[f64; 2]>,
+    /// The Wilson 95 % interval of each point, percent (both bounds the point's where that is no number).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "points")]
+    pub intervals: Vec<[f64; 2]>,
 }
 
 /// Firing of one spiking network.
@@ -286,6 +295,25 @@ impl Report {
         self.results.keys().any(of_key) || self.epochs.iter().any(|epoch| epoch.track == track)
     }
 
+    /// The Wilson 95 % interval of a result, in percent: `key` in its track.
+    pub fn interval(&self, track: &str, key: &str) -> Option<[f64; 2]> {
+        self.intervals.get(&track_key(track, key)).copied()
+    }
+
+    /// Work out the interval of every accuracy from its number of images.
+    pub(super) fn find_intervals(&mut self) {
+        let images = &self.images;
+        let interval = |key: &String, percent: f64| wilson(percent, images.get(key).copied().unwrap_or(0));
+        self.intervals = self.results.iter().filter_map(|(key, &percent)| Some((key.clone(), interval(key, percent)?))).collect();
+        for (key, members) in &mut self.ensemble {
+            members.iter_mut().for_each(|member| member.ci95 = interval(key, member.accuracy));
+        }
+        for curve in &mut self.curves {
+            let of = |percent: f64| wilson(percent, curve.images).unwrap_or([percent; 2]);
+            curve.intervals = curve.points.iter().map(|point| of(point[1])).collect();
+        }
+    }
+
     /// A result in percent: `key` in its track.
     pub fn result(&self, track: &str, key: &str) -> Option<f64> {
         self.results.get(&track_key(track, key)).copied()
@@ -307,7 +335,7 @@ fn numbers<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<f64>, 
     Ok(Vec::deserialize(from)?.into_iter().map(or_nan).collect())
 }
 
-fn numbers_by_key<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, f64>, D::Error> {
+pub(super) fn numbers_by_key<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, f64>, D::Error> {
     Ok(BTreeMap::deserialize(from)?.into_iter().map(|(key, value)| (key, or_nan(value))).collect())
 }
 

@@ -415,11 +415,12 @@ mod tests {
     fn every_number_of_a_run_has_its_tag_and_place() {
         let folder = folder("tags");
         let mut board = Board::create(&folder).unwrap();
-        let member = Event::Member { key: "snn.ensemble_fgsm".into(), member: Member { name: "PCW 1".into(), accuracy: 70.0 } };
+        let member = Event::Member { key: "snn.ensemble_fgsm".into(), member: Member { name: "PCW 1".into(), accuracy: 70.0, ci95: None } };
         let step =
             Step { track: "natural".into(), stage: "ann".into(), epoch: 1, step: 300, loss: 2.5, loss_parts: BTreeMap::new(), lr: 0.5 };
         let points = vec![[0.0, 80.0], [8.0, 50.0]];
-        let curve = Curve { track: "robust".into(), attack: "PGD-10".into(), network: "snn".into(), images: 10, points };
+        let curve =
+            Curve { track: "robust".into(), attack: "PGD-10".into(), network: "snn".into(), images: 10, points, intervals: Vec::new() };
         let layers = vec![Layer { name: "features.2".into(), rate: 0.25, silent: 0.5 }];
         let events = [
             Event::Note { text: "no number".into() },

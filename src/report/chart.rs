@@ -85,6 +85,16 @@ impl Panel {
         }
     }
 
+    /// How sure a curve is: the area between the bounds at each x. Bounds that are no number leave a gap.
+    pub(super) fn band(&mut self, bounds: &[(f64, [f64; 2])], ink: Ink) {
+        for piece in bounds.split(|(_, bounds)| !bounds.iter().all(|y| y.is_finite())) {
+            let low = piece.iter().map(|&(x, [low, _])| self.at(x, low));
+            let high = piece.iter().rev().map(|&(x, [_, high])| self.at(x, high));
+            let outline = low.chain(high).collect();
+            self.scene.band(outline, ink);
+        }
+    }
+
     /// A dashed vertical line with a word above it.
     pub(super) fn mark(&mut self, x: f64, word: &str) {
         let at = self.at(x, self.y[0]).0;

@@ -128,6 +128,11 @@ fn eps_panel(report: &Report, group: &[&Curve]) -> Scene {
     let title = format!("Accuracy under {attack}, %");
     let mut panel = Panel::new(&title, &legend, [-0.03 * most, 1.04 * most], FULL, &HUNDRED);
     for (curve, ink) in &curves {
+        let mut bounds: Vec<(f64, [f64; 2])> = curve.points.iter().zip(&curve.intervals).map(|(p, bounds)| (p[0], *bounds)).collect();
+        bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        panel.band(&bounds, *ink);
+    }
+    for (curve, ink) in &curves {
         let mut points: Vec<(f64, f64)> = curve.points.iter().map(|p| (p[0], p[1])).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         panel.curve(&points, *ink, Stroke::Solid);
@@ -201,13 +206,17 @@ fn ensemble_panel(report: &Report, key: &str) -> Scene {
             name.map_or_else(|| (format!("all {}", names.len()), Weight::Bold), |name| (name.to_string(), Weight::Regular));
         scene.text((FROM - 8.0, y + 13.5), 11.5, Anchor::End, weight, Ink::Text, text.clone());
         for (at, (list, key, (track, ink))) in lists.iter().enumerate() {
-            let member = list.iter().find(|member| Some(member.name.as_str()) == name).map(|member| member.accuracy);
-            let Some(value) = (if name.is_some() { member } else { report.results.get(*key).copied() }).filter(|v| v.is_finite()) else {
+            let member = list.iter().find(|member| Some(member.name.as_str()) == name).map(|member| (member.accuracy, member.ci95));
+            let whole = || report.results.get(*key).map(|&value| (value, report.intervals.get(*key).copied()));
+            let Some((value, bounds)) = (if name.is_some() { member } else { whole() }).filter(|(value, _)| value.is_finite()) else {
                 continue;
             };
             let top = y + at as f32 * (thick + 1.0);
             scene.bar((FROM, top), (x_of(value) - FROM, thick), *ink);
-            scene.text((x_of(value) + 4.0, top + thick / 2.0 + 3.5), 10.0, Anchor::Start, weight, *ink, format!("{value:.1}"));
+            let [low, high] = bounds.unwrap_or([value; 2]).map(x_of);
+            let middle = top + thick / 2.0;
+            scene.line(vec![(low, middle), (high, middle)], Ink::Text, 1.0, Stroke::Solid);
+            scene.text((high + 4.0, middle + 3.5), 10.0, Anchor::Start, weight, *ink, format!("{value:.1}"));
             if name.is_none() {
                 told.push(format!("{track} {}", percent(value)));
             }

@@ -1,13 +1,12 @@
 //! `report.json` for people too: the outer levels indented, everything deeper on one line.
 
 use crate::base::{Result, fail};
-use crate::record::Report;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io;
 
-/// The report as JSON.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>> {
+/// A report as JSON.
+pub(super) fn write(report: &impl Serialize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut bytes, Indented { depth: 0, last: Last::Begun });
     report.serialize(&mut serializer).map_err(|cause| fail!("cannot write the report as json: {cause}"))?;

@@ -10,6 +10,7 @@ mod mosaic;
 mod page;
 mod png;
 mod scene;
+mod seeds;
 mod svg;
 mod words;
 
@@ -19,7 +20,7 @@ mod tests;
 pub use mosaic::{Row, mosaic};
 
 use crate::base::{Error, Result, file};
-use crate::record::Report;
+use crate::record::{Report, Summary};
 use scene::Scene;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,21 @@ pub fn write(report: &Report, dir: &Path) -> Result<Vec<PathBuf>> {
         if !panels.is_empty() {
             written.push(put(dir, name, &png::paint(&Scene::tiled(panels, columns))?)?);
         }
+    }
+    Ok(written)
+}
+
+/// Writes the `report.json`, `report.html` and `seeds.png` of several seeds into `dir`, as [`write`] does of one.
+///
+/// # Errors
+/// If a folder or file cannot be written.
+pub fn write_summary(summary: &Summary, dir: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(dir).map_err(|cause| Error::io("cannot create the folder", dir, &cause))?;
+    let page = seeds::page(summary)?;
+    let mut written = vec![put(dir, "report.json", &json::write(summary)?)?, put(dir, "report.html", page.as_bytes())?];
+    let panels = seeds::figure(summary);
+    if !panels.is_empty() {
+        written.push(put(dir, "seeds.png", &png::paint(&Scene::tiled(panels, 1))?)?);
     }
     Ok(written)
 }

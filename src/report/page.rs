@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::svg::escape;
-use super::words::{self, count, count_whole, duration, hardest, headline, percent, result_keys, result_name, story};
+use super::words::{self, count, count_whole, duration, hardest, headline, percent, range, result_keys, result_name, story, sureness};
 use super::{figures, png, svg};
 use crate::base::Result;
 use crate::record::{Curve, Gallery, GalleryItem, Report};
@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "How far each pixel may be moved, and how many images are still recognised. The wider the gap between the lines, the more the robust training gave.",
             figures::eps(report),
             &eps_tables(report),
-            "eps 0 is the clean image. The attacker knows the network and follows its gradients.",
+            "eps 0 is the clean image. The attacker knows the network and follows its gradients. The bands are 95 % intervals (Wilson).",
         )?,
         gallery(report)?,
         panels(
@@ -28,60 +28,80 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "A spike has no derivative, so an attacker has to choose a stand-in for it. Each row is one choice; an image counts in the last row only if it withstands them all.",
             figures::ensembles(report),
             "",
-            "PCW, EXP, EXP-D and RECT are surrogate gradients with their width; STE passes the gradient straight through; BPTR uses firing rates; Act takes the gradient of the ReLU network with the same weights.",
+            "PCW, EXP, EXP-D and RECT are surrogate gradients with their width; STE passes the gradient straight through; BPTR uses firing rates; Act takes the gradient of the ReLU network with the same weights. The thin lines are 95 % intervals (Wilson).",
         )?,
         panels(
             "Training",
             "Accuracy on the training images and the loss, epoch by epoch.",
             figures::training(report),
             "",
-            "The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
+            "Accuracies are averages over an epoch in which the network changes, so they have no interval. The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
         )?,
         firing(report)?,
         phases(report),
         circumstances(report),
     ];
-    let title = format!("Caltrop: {}", report.start.recipe);
-    let kicker = [Some(report.start.recipe.as_str()), Some(report.start.network.as_str()), Some(report.start.dataset.as_str())];
-    let kicker: Vec<&str> = kicker.into_iter().flatten().filter(|word| !word.is_empty()).collect();
-    let kicker =
-        kicker.iter().enumerate().filter(|(at, word)| !kicker[..*at].contains(word)).map(|(_, word)| *word).collect::<Vec<_>>().join(" · ");
+    let sure = sureness(report).map_or(String::new(), |text| format!("<p class=\"sure\">{}</p>\n", escape(&text)));
     let story: String = story(report).iter().map(|text| format!("<p>{}</p>\n", escape(text))).collect();
-    Ok(format!(
+    let start = &report.start;
+    Ok(frame(
+        &start.recipe,
+        &[&start.recipe, &start.network, &start.dataset],
+        &format!("<h1>{}</h1>\n{sure}{story}{}", escape(&headline(report)), tiles(report)),
+        &sections.concat(),
+        &start.version,
+    ))
+}
+
+/// The page around what is told: `kicker` are the words above it.
+pub(super) fn frame(recipe: &str, kicker: &[&str], header: &str, main: &str, version: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in kicker {
+        if !word.is_empty() && !words.contains(word) {
+            words.push(word);
+        }
+    }
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
-         <header>\n<p class=\"kicker\">{}</p>\n<h1>{}</h1>\n{story}{}</header>\n<main>\n{}</main>\n\
+         <header>\n<p class=\"kicker\">{}</p>\n{header}</header>\n<main>\n{main}</main>\n\
          <footer>Written by Caltrop {}. The numbers are in report.json beside this page.</footer>\n</body>\n</html>\n",
-        escape(&title),
+        escape(&format!("Caltrop: {recipe}")),
         include_str!("style.css"),
-        escape(&kicker),
-        escape(&headline(report)),
-        tiles(report),
-        sections.concat(),
-        escape(&report.start.version),
-    ))
+        escape(&words.join(" · ")),
+        escape(version),
+    )
 }
 
 /// The key numbers.
 fn tiles(report: &Report) -> String {
     let mut tiles = String::new();
-    let mut tile = |what: &str, value: String, beside: String| {
-        let beside = if beside.is_empty() { beside } else { format!("<span class=\"beside\">{beside}</span>") };
-        let _ = writeln!(tiles, "<li><span class=\"value\">{value}</span><span class=\"what\">{}</span>{beside}</li>", escape(what));
+    let mut tile = |what: &str, value: String, sure: String, beside: String| {
+        let span = |class: &str, text: String| if text.is_empty() { text } else { format!("<span class=\"{class}\">{text}</span>") };
+        let (sure, beside) = (span("sure", sure), span("beside", beside));
+        let _ = writeln!(tiles, "<li><span class=\"value\">{value}</span><span class=\"what\">{}</span>{sure}{beside}</li>", escape(what));
     };
     let mut keys: Vec<&str> = words::clean(report).into_iter().collect();
     keys.extend(result_keys(report).into_iter().filter(|key| key.contains(".ensemble_") && Some(*key) != hardest(report)));
     keys.extend(hardest(report));
     for key in keys.into_iter().take(3) {
+        let images = words::image_count(report, key).map_or(String::new(), |n| format!(", {} images", count_whole(n)));
+        let sure = |track: &str| report.interval(track, key).map(range);
+        let name = result_name(key);
         match (report.result("robust", key), report.result("natural", key)) {
-            (Some(robust), Some(natural)) => tile(&result_name(key), percent(robust), format!("natural network {}", percent(natural))),
-            (Some(value), None) | (None, Some(value)) => tile(&result_name(key), percent(value), String::new()),
+            (Some(robust), Some(natural)) => {
+                let twin = sure("natural").map_or(String::new(), |bounds| format!(" ({bounds})"));
+                let beside = format!("natural {}{twin}", percent(natural));
+                tile(&name, percent(robust), sure("robust").unwrap_or_default() + &images, beside);
+            }
+            (Some(value), None) => tile(&name, percent(value), sure("robust").unwrap_or_default() + &images, String::new()),
+            (None, Some(value)) => tile(&name, percent(value), sure("natural").unwrap_or_default() + &images, String::new()),
             (None, None) => {}
         }
     }
     if report.seconds.is_finite() && report.seconds > 0.0 {
         let threads = if report.start.threads == 1 { "1 thread".to_string() } else { format!("{} threads", report.start.threads) };
-        tile(&format!("The whole run, {threads}"), duration(report.seconds), String::new());
+        tile(&format!("The whole run, {threads}"), duration(report.seconds), String::new(), String::new());
     }
     if tiles.is_empty() { tiles } else { format!("<ul class=\"tiles\">\n{tiles}</ul>\n") }
 }
@@ -103,7 +123,8 @@ fn results(report: &Report) -> String {
             let _ = match report.result(track, key) {
                 Some(value) => write!(
                     rows,
-                    "<td class=\"{track}\">{}<span class=\"meter\" aria-hidden=\"true\"><i style=\"width:{:.1}%\"></i></span></td>",
+                    "<td class=\"{track}\">{}{}<span class=\"meter\" aria-hidden=\"true\"><i style=\"width:{:.1}%\"></i></span></td>",
+                    small_range(report.interval(track, key)),
                     percent(value),
                     if value.is_finite() { value.clamp(0.0, 100.0) } else { 0.0 }
                 ),
@@ -114,14 +135,19 @@ fn results(report: &Report) -> String {
     }
     let heads: String = tracks.iter().map(|track| format!("<th scope=\"col\">{} network</th>", figures::capital(track))).collect();
     format!(
-        "<section>\n<h2>Results</h2>\n<p class=\"lead\">Images recognised, in percent of the test images looked at. Attacks move each pixel by at most {}/255.</p>\n\
+        "<section>\n<h2>Results</h2>\n<p class=\"lead\">Images recognised, in percent of the test images looked at, and the 95 % interval (Wilson) of each number. Attacks move each pixel by at most {}/255.</p>\n\
          <div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">Measured on</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n",
         report.start.eps
     )
 }
 
+/// An interval of less weight, before the number that it is of.
+pub(super) fn small_range(bounds: Option<[f64; 2]>) -> String {
+    bounds.map_or(String::new(), |bounds| format!("<small>{}</small>", range(bounds)))
+}
+
 /// A section of panels and the cards beside them; nothing without any panel.
-fn panels(title: &str, lead: &str, scenes: Vec<Scene>, beside: &str, caption: &str) -> Result<String> {
+pub(super) fn panels(title: &str, lead: &str, scenes: Vec<Scene>, beside: &str, caption: &str) -> Result<String> {
     if scenes.is_empty() {
         return Ok(String::new());
     }
@@ -145,13 +171,17 @@ fn eps_tables(report: &Report) -> String {
         all.dedup();
         let mut rows = String::new();
         for eps in all {
-            let value = |curve: &Curve| curve.points.iter().find(|p| p[0] == eps).map_or("not measured".to_string(), |p| percent(p[1]));
+            let value = |curve: &Curve| match curve.points.iter().position(|p| p[0] == eps) {
+                Some(at) => format!("{}{}", small_range(curve.intervals.get(at).copied()), percent(curve.points[at][1])),
+                None => "not measured".to_string(),
+            };
             let cells: String = group.iter().map(|curve| format!("<td class=\"{}\">{}</td>", escape(&curve.track), value(curve))).collect();
             let _ = writeln!(rows, "<tr><th scope=\"row\">{eps}/255</th>{cells}</tr>");
         }
         let _ = writeln!(
             cards,
-            "<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">eps</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>"
+            "<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">eps, {} images</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>",
+            count_whole(group[0].images)
         );
     }
     cards

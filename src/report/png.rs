@@ -2,7 +2,7 @@
 //!
 //! Every shape is a set of polygons whose exact coverage `ab_glyph_rasterizer` computes.
 
-use super::scene::{Anchor, DASH, Picture, Scene, Shape, Stroke, Weight};
+use super::scene::{Anchor, DASH, FAINT, Picture, Scene, Shape, Stroke, Weight};
 use crate::base::{Result, fail};
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use ab_glyph_rasterizer::Rasterizer;
@@ -85,6 +85,7 @@ impl Canvas {
                     self.fill(&segments.chain(joints).collect::<Vec<_>>(), ink.rgb());
                 }
             }
+            Shape::Band { outline, ink } => self.fill_with(std::slice::from_ref(outline), ink.rgb(), FAINT),
             Shape::Bar { x, y, width, height, ink } => {
                 self.fill(&[vec![(*x, *y), (x + width, *y), (x + width, y + height), (*x, y + height)]], ink.rgb());
             }
@@ -96,6 +97,11 @@ impl Canvas {
 
     /// Fills the union of polygons given in points.
     fn fill(&mut self, polygons: &[Vec<(f32, f32)>], rgb: [u8; 3]) {
+        self.fill_with(polygons, rgb, 1.0);
+    }
+
+    /// As [`Canvas::fill`], leaving what is below to be seen.
+    fn fill_with(&mut self, polygons: &[Vec<(f32, f32)>], rgb: [u8; 3], opacity: f32) {
         let corners = || polygons.iter().flatten().map(|&(x, y)| (x * SCALE, y * SCALE));
         let (left, top) = corners().fold((f32::MAX, f32::MAX), |(l, t), (x, y)| (l.min(x), t.min(y)));
         let (right, bottom) = corners().fold((0.0_f32, 0.0_f32), |(r, b), (x, y)| (r.max(x), b.max(y)));
@@ -111,7 +117,9 @@ impl Canvas {
                 );
             }
         }
-        raster.for_each_pixel_2d(|x, y, coverage| self.blend(left as i64 + i64::from(x), top as i64 + i64::from(y), coverage, rgb));
+        raster.for_each_pixel_2d(|x, y, coverage| {
+            self.blend(left as i64 + i64::from(x), top as i64 + i64::from(y), coverage.min(1.0) * opacity, rgb);
+        });
     }
 
     fn text(&mut self, (x, y): (f32, f32), size: f32, anchor: Anchor, weight: Weight, rgb: [u8; 3], text: &str) {

@@ -74,6 +74,9 @@ pub(super) enum Stroke {
 /// The dashes of [`Stroke::Dashed`]: on, off.
 pub(super) const DASH: [f32; 2] = [5.0, 4.0];
 
+/// How much of its ink a [`Shape::Band`] has.
+pub(super) const FAINT: f32 = 0.15;
+
 /// Pixels of a picture, red, green and blue, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Picture {
@@ -85,11 +88,46 @@ pub(super) struct Picture {
 /// One thing in a drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Shape {
-    Line { points: Vec<(f32, f32)>, ink: Ink, width: f32, stroke: Stroke },
-    Bar { x: f32, y: f32, width: f32, height: f32, ink: Ink },
-    Dot { x: f32, y: f32, radius: f32, ink: Ink },
-    Text { x: f32, y: f32, size: f32, anchor: Anchor, weight: Weight, ink: Ink, text: String },
-    Picture { x: f32, y: f32, width: f32, height: f32, picture: Picture },
+    Line {
+        points: Vec<(f32, f32)>,
+        ink: Ink,
+        width: f32,
+        stroke: Stroke,
+    },
+    Bar {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        ink: Ink,
+    },
+    /// A filled outline of little weight, behind a line: how sure it is.
+    Band {
+        outline: Vec<(f32, f32)>,
+        ink: Ink,
+    },
+    Dot {
+        x: f32,
+        y: f32,
+        radius: f32,
+        ink: Ink,
+    },
+    Text {
+        x: f32,
+        y: f32,
+        size: f32,
+        anchor: Anchor,
+        weight: Weight,
+        ink: Ink,
+        text: String,
+    },
+    Picture {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        picture: Picture,
+    },
 }
 
 /// A drawing and what it says in words.
@@ -116,6 +154,12 @@ impl Scene {
     pub(super) fn bar(&mut self, (x, y): (f32, f32), (width, height): (f32, f32), ink: Ink) {
         if width > 0.0 && height > 0.0 {
             self.shapes.push(Shape::Bar { x, y, width, height, ink });
+        }
+    }
+
+    pub(super) fn band(&mut self, outline: Vec<(f32, f32)>, ink: Ink) {
+        if outline.len() > 2 {
+            self.shapes.push(Shape::Band { outline, ink });
         }
     }
 
@@ -162,7 +206,7 @@ impl Scene {
 impl Shape {
     fn moved(mut self, dx: f32, dy: f32) -> Shape {
         match &mut self {
-            Shape::Line { points, .. } => {
+            Shape::Line { points, .. } | Shape::Band { outline: points, .. } => {
                 for (x, y) in points {
                     *x += dx;
                     *y += dy;

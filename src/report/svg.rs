@@ -1,7 +1,7 @@
 //! A scene as inline SVG: inks are classes of the page's style sheet, so it follows light and dark.
 
 use super::png;
-use super::scene::{Anchor, DASH, Scene, Shape, Stroke, Weight};
+use super::scene::{Anchor, DASH, FAINT, Scene, Shape, Stroke, Weight};
 use crate::base::Result;
 use std::fmt::Write;
 
@@ -13,12 +13,15 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
         // Writing to a String cannot fail.
         let _ = match shape {
             Shape::Line { points, ink, width, stroke } => {
-                let points = points.iter().map(|(x, y)| format!("{},{}", round(*x), round(*y))).collect::<Vec<_>>().join(" ");
+                let points = places(points);
                 let dash = match stroke {
                     Stroke::Solid => String::new(),
                     Stroke::Dashed => format!(" stroke-dasharray=\"{} {}\"", DASH[0], DASH[1]),
                 };
                 write!(svg, "<polyline class=\"s-{}\" stroke-width=\"{width}\"{dash} points=\"{points}\"/>", ink.name())
+            }
+            Shape::Band { outline, ink } => {
+                write!(svg, "<polygon class=\"f-{}\" fill-opacity=\"{FAINT}\" points=\"{}\"/>", ink.name(), places(outline))
             }
             Shape::Bar { x, y, width, height, ink } => write!(
                 svg,
@@ -50,6 +53,11 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
     }
     svg.push_str("</svg>");
     Ok(svg)
+}
+
+/// Points as SVG lists them.
+fn places(points: &[(f32, f32)]) -> String {
+    points.iter().map(|(x, y)| format!("{},{}", round(*x), round(*y))).collect::<Vec<_>>().join(" ")
 }
 
 /// A length to a tenth of a point.

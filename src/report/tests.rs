@@ -70,12 +70,19 @@ fn events() -> Vec<Event> {
                 for (at, name) in MEMBERS.iter().enumerate() {
                     let above = 2.0 + (at * 7 % 11) as f64 * if track == "robust" { 0.8 } else { 3.5 };
                     let accuracy = ((percent + above) * 10.0).round() / 10.0;
-                    events.push(Event::Member { key: format!("{prefix}{key}"), member: Member { name: text(name), accuracy } });
+                    events.push(Event::Member { key: format!("{prefix}{key}"), member: Member { name: text(name), accuracy, ci95: None } });
                 }
             }
         }
         let points = [0.0, 2.0, 4.0, 8.0, 16.0, 24.0].into_iter().zip(curve).map(|(eps, acc)| [eps, acc]).collect();
-        events.push(Event::Curve(Curve { track: text(track), attack: text("PGD-10"), network: text("snn"), images: 250, points }));
+        events.push(Event::Curve(Curve {
+            track: text(track),
+            attack: text("PGD-10"),
+            network: text("snn"),
+            images: 250,
+            points,
+            intervals: Vec::new(),
+        }));
         let layers = [("conv1", 0.31, 0.55), ("conv2", 0.21, 0.59), ("conv3", 0.13, 0.68), ("hidden", 0.08, 0.89)];
         let layers =
             layers.map(|(name, rate, silent)| Layer { name: text(name), rate: if track == "robust" { rate } else { rate / 2.0 }, silent });
@@ -151,6 +158,11 @@ fn a_whole_run_gives_every_file_and_a_page_that_asks_for_nothing() {
     {
         assert!(page.contains(word), "the page lacks \"{word}\"");
     }
+    // Wilson's bounds of 63.2 % of 125 and of 70.2 % of 500, on the page and in the words.
+    for bounds in ["54.5\u{2013}71.1\u{a0}%", "66.0\u{2013}74.0\u{a0}%", "95\u{a0}% intervals 54.5"] {
+        assert!(page.contains(bounds), "the page lacks {bounds}");
+    }
+    assert!(page.contains("<polygon ") && page.contains("250 images"), "no band around the curves");
     assert!(!page.contains("http") && !page.contains("url(") && !page.contains("NaN"), "the page must stand alone");
     assert_eq!(page.matches("<img ").count(), page.matches(" alt=\"").count());
     assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
@@ -207,4 +219,35 @@ fn what_cannot_be_written_is_one_line_and_leaves_nothing() {
     report.gallery.as_mut().unwrap().items[0].clean.pop();
     assert!(write(&report, &blocked).unwrap_err().to_string().contains("a picture has 783 values, 28x28x1 wants 784"));
     assert!(!blocked.exists());
+}
+
+#[test]
+fn several_seeds_make_a_page_of_means_that_links_to_each() {
+    let dir = folder("seeds");
+    let moved = |event: Event, seed: u64| match event {
+        Event::Start(start) => Event::Start(Start { seed, ..start }),
+        Event::Result { key, percent, images } => {
+            Event::Result { percent: ((percent + 0.8 * (seed % 5) as f64) * 10.0).round() / 10.0, key, images }
+        }
+        Event::Finish { .. } => Event::Finish { seconds: 300.5 },
+        other => other,
+    };
+    let run = |seed| Report::from_events(&events().into_iter().map(|event| moved(event, seed)).collect::<Vec<_>>()).unwrap();
+    let summary = Summary::of(&[run(0), run(1), run(17)]).unwrap();
+    let written = write_summary(&summary, &dir).unwrap();
+    let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["report.json", "report.html", "seeds.png"]);
+    let json = std::fs::read_to_string(&written[0]).unwrap();
+    assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+    let page = std::fs::read_to_string(&written[1]).unwrap();
+    // 63.2, 64.0 and 64.8: 64.0 ± 0.8.
+    for word in ["64.0\u{a0}±\u{a0}0.8\u{a0}%", "seed-17/report.html", "54.5\u{2013}71.1\u{a0}%", "natural 22.4", "125 images"] {
+        assert!(page.contains(word), "the page lacks \"{word}\"");
+    }
+    assert!(!page.contains("http") && !page.contains("url(") && !page.contains("NaN"), "the page must stand alone");
+    assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
+    assert!(image::open(&written[2]).unwrap().to_rgb8().pixels().any(|p| p.0 != [255; 3]));
+    let one = Summary::of(&[run(0)]).unwrap();
+    assert!(!seeds::page(&one).unwrap().contains("±\u{a0}"), "one seed has no deviation");
+    remove(&dir);
 }

@@ -7,6 +7,11 @@ pub(super) fn percent(value: f64) -> String {
     if value.is_finite() { format!("{value:.1}\u{a0}%") } else { "none".to_string() }
 }
 
+/// The bounds of an interval: `81.6–86.1 %`.
+pub(super) fn range([low, high]: [f64; 2]) -> String {
+    format!("{low:.1}\u{2013}{high:.1}\u{a0}%")
+}
+
 /// Seconds for people, each number tied to its unit: `0.84 s`, `12.3 s`, `4 min 12 s`, `2 h 05 min`.
 pub(super) fn duration(seconds: f64) -> String {
     match seconds {
@@ -88,13 +93,23 @@ pub(super) fn member_count(report: &Report, key: &str) -> Option<usize> {
 
 /// The result that says most: the hardest attack on the last network.
 pub(super) fn hardest(report: &Report) -> Option<&str> {
+    hardest_key(&result_keys(report))
+}
+
+/// The same of these keys (without track).
+pub(super) fn hardest_key<'a>(keys: &[&'a str]) -> Option<&'a str> {
     let rank = |key: &&str| (key.starts_with("snn."), key.contains(".ensemble_"), key.contains("pgd"));
-    result_keys(report).into_iter().filter(|key| attack_of(key).is_some()).max_by_key(rank)
+    keys.iter().copied().filter(|key| attack_of(key).is_some()).max_by_key(rank)
 }
 
 /// The clean result of the last network.
 pub(super) fn clean(report: &Report) -> Option<&str> {
-    ["snn.clean", "ann.clean"].into_iter().find(|key| result_keys(report).contains(key))
+    clean_key(&result_keys(report))
+}
+
+/// The same of these keys (without track).
+pub(super) fn clean_key<'a>(keys: &[&'a str]) -> Option<&'a str> {
+    ["snn.clean", "ann.clean"].into_iter().find(|key| keys.contains(key))
 }
 
 /// The page's headline.
@@ -110,6 +125,15 @@ pub(super) fn headline(report: &Report) -> String {
         (None, None, Some(clean)) => format!("{} of images are recognised", percent(clean)),
         (None, None, None) => "A run and how it went".to_string(),
     }
+}
+
+/// What stands below the headline: how sure its numbers are.
+pub(super) fn sureness(report: &Report) -> Option<String> {
+    let key = hardest(report).or(clean(report))?;
+    let bounds: Vec<String> = ["robust", "natural"].into_iter().filter_map(|track| report.interval(track, key)).map(range).collect();
+    let images = image_count(report, key).filter(|_| !bounds.is_empty())?;
+    let plural = if bounds.len() == 1 { "" } else { "s" };
+    Some(format!("95\u{a0}% interval{plural} {}, on {} test images", bounds.join(" and "), count_whole(images)))
 }
 
 /// What was done and what came out, a paragraph a string.
@@ -137,9 +161,13 @@ pub(super) fn story(report: &Report) -> Vec<String> {
     }
     told.push(done);
 
-    let both = |key: &str| match (report.result("robust", key), report.result("natural", key)) {
-        (Some(robust), Some(natural)) => Some((percent(robust), Some(percent(natural)))),
-        (Some(only), None) | (None, Some(only)) => Some((percent(only), None)),
+    let sure = |track: &str, key: &str| {
+        let value = report.result(track, key)?;
+        Some(report.interval(track, key).map_or(percent(value), |bounds| format!("{} ({})", percent(value), range(bounds))))
+    };
+    let both = |key: &str| match (sure("robust", key), sure("natural", key)) {
+        (Some(robust), natural) => Some((robust, natural)),
+        (None, Some(only)) => Some((only, None)),
         (None, None) => None,
     };
     let on = |key: &str| image_count(report, key).map_or("the test images".to_string(), |n| format!("{} test images", count_whole(n)));

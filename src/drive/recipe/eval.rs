@@ -51,6 +51,13 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// The word that it is read from, without a limit on its images.
+    pub fn word(&self) -> String {
+        self.key().replace('_', "-")
+    }
+}
+
 impl FromStr for Trial {
     type Err = crate::base::Error;
     fn from_str(text: &str) -> Result<Self> {
@@ -79,7 +86,11 @@ impl FromStr for Trial {
 /// The evaluation in `table`.
 pub(super) fn read(table: &Table) -> Result<Eval> {
     table.allow(&["eps", "images", "ann", "snn", "curve", "curve_attack"])?;
-    let trials = |key| table.words(key)?.unwrap_or_default().iter().map(|word| word.parse()).collect::<Result<Vec<Trial>>>();
+    let trials = |key| {
+        let words = table.words(key)?.unwrap_or_default();
+        table.note(key, words.clone());
+        words.iter().map(|word| word.parse()).collect::<Result<Vec<Trial>>>()
+    };
     Ok(Eval {
         eps: table.number("eps", 8.0, 0.0..=255.0)?,
         images: match table.count("images", 0, 0..=1 << 40)? {

@@ -1,14 +1,20 @@
 //! Typed access to a TOML table, with errors that name the key, the value and the cure.
 
+use super::resolved::Trail;
 use crate::base::{Result, suggest, usage};
+use std::cell::RefCell;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use toml::Value;
 
-/// A table of a recipe and where it stands.
+/// A table of a recipe and where it stands. Whatever is read of it is entered in a [`Trail`], default or not, so that a
+/// key that a stage learns to read is in the resolved recipe without another word.
 #[derive(Debug, Clone)]
 pub struct Table {
     place: String,
+    section: String,
     values: toml::Table,
+    trail: Rc<RefCell<Trail>>,
 }
 
 impl Table {
@@ -18,12 +24,47 @@ impl Table {
             let line = cause.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
             usage!("{name}{}: {}", line.map(|line| format!(":{line}")).unwrap_or_default(), cause.message())
         })?;
-        Ok(Table { place: name.to_string(), values })
+        Ok(Table::new(name, values))
+    }
+
+    /// A whole recipe's table.
+    pub fn new(name: &str, values: toml::Table) -> Table {
+        Table { place: name.to_string(), section: String::new(), values, trail: Rc::default() }
+    }
+
+    /// The values themselves.
+    pub fn into_values(self) -> toml::Table {
+        self.values
+    }
+
+    /// What was read so far, of this table and those below it.
+    pub fn trail(&self) -> Trail {
+        self.trail.borrow().clone()
+    }
+
+    /// Enter what `key` came to. The readers do so themselves; this is for a value that was not read but derived.
+    pub fn note(&self, key: &str, value: impl Into<Value>) {
+        self.trail.borrow_mut().enter(&self.section, key, value.into());
     }
 
     /// Where it stands, for messages.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// The name of the recipe that it is in.
+    pub fn name(&self) -> &str {
+        self.place.split(" [").next().unwrap_or_default()
+    }
+
+    /// Let this be the seed, whatever a twin says of its own.
+    pub fn set_seed(&mut self, seed: u64) -> Result<()> {
+        let value = i64::try_from(seed).map_err(|_| usage!("--seed {seed}: at most {}", i64::MAX))?;
+        self.values.insert("seed".into(), Value::Integer(value));
+        if let Some(Value::Table(twin)) = self.values.get_mut("natural") {
+            twin.remove("seed");
+        }
+        Ok(())
     }
 
     /// Put `stage.key=value` in. A value that is no TOML is taken as text. Errors (usage): no `=`, a stage that is a value.
@@ -42,16 +83,16 @@ impl Table {
         Ok(())
     }
 
-    /// This table with the sub-table `key` laid over it (and removed); None where there is none.
+    /// This table with the sub-table `key` laid over it (and removed); None where there is none, or `false` for it.
     pub fn overlaid(&self, key: &str) -> Result<Option<Table>> {
         let mut values = self.values.clone();
         let over = match values.remove(key) {
-            None => return Ok(None),
+            None | Some(Value::Boolean(false)) => return Ok(None),
             Some(Value::Table(over)) => over,
             Some(other) => return Err(self.wrong(key, &other, "a table")),
         };
         overlay(&mut values, over);
-        Ok(Some(Table { place: format!("{} [{key}]", self.place), values }))
+        Ok(Some(Table::new(&format!("{} [{key}]", self.place), values)))
     }
 
     /// Whether there is a value at `key`.
@@ -69,18 +110,22 @@ impl Table {
 
     /// The sub-table `key`, empty where there is none.
     pub fn table(&self, key: &str) -> Result<Table> {
-        let place = format!("{} [{key}]", self.place);
-        match self.values.get(key) {
-            None => Ok(Table { place, values: toml::Table::new() }),
-            Some(Value::Table(values)) => Ok(Table { place, values: values.clone() }),
-            Some(other) => Err(self.wrong(key, other, "a table")),
-        }
+        let values = match self.values.get(key) {
+            None => toml::Table::new(),
+            Some(Value::Table(values)) => values.clone(),
+            Some(other) => return Err(self.wrong(key, other, "a table")),
+        };
+        let section = if self.section.is_empty() { key.to_string() } else { format!("{}.{key}", self.section) };
+        Ok(Table { place: format!("{} [{key}]", self.place), section, values, trail: self.trail.clone() })
     }
 
     /// A text that must be there.
     pub fn required(&self, key: &str) -> Result<String> {
         match self.values.get(key) {
-            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::String(text)) => {
+                self.note(key, text.as_str());
+                Ok(text.clone())
+            }
             Some(other) => Err(self.wrong(key, other, "a text")),
             None => Err(usage!("{}: the key \"{key}\" is needed", self.place)),
         }
@@ -88,33 +133,43 @@ impl Table {
 
     /// A text.
     pub fn text(&self, key: &str, default: &str) -> Result<String> {
-        if self.values.contains_key(key) { self.required(key) } else { Ok(default.to_string()) }
+        if self.values.contains_key(key) {
+            return self.required(key);
+        }
+        self.note(key, default);
+        Ok(default.to_string())
     }
 
     /// True or false.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
-        match self.values.get(key) {
-            None => Ok(default),
-            Some(Value::Boolean(flag)) => Ok(*flag),
-            Some(other) => Err(self.wrong(key, other, "true or false")),
-        }
+        let flag = match self.values.get(key) {
+            None => default,
+            Some(Value::Boolean(flag)) => *flag,
+            Some(other) => return Err(self.wrong(key, other, "true or false")),
+        };
+        self.note(key, flag);
+        Ok(flag)
     }
 
     /// A number within `range`.
     pub fn number(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64> {
-        match self.values.get(key) {
-            None => Ok(default),
-            Some(value) => self.in_range(key, value, &range),
-        }
+        let number = match self.values.get(key) {
+            None => default,
+            Some(value) => self.in_range(key, value, &range)?,
+        };
+        self.note(key, plain(number));
+        Ok(number)
     }
 
     /// A list of numbers within `range`, empty by default.
     pub fn numbers(&self, key: &str, range: RangeInclusive<f64>) -> Result<Vec<f64>> {
-        match self.values.get(key) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => values.iter().map(|value| self.in_range(key, value, &range)).collect(),
-            Some(other) => Err(self.wrong(key, other, "a list of numbers")),
-        }
+        let numbers: Vec<f64> = match self.values.get(key) {
+            None => Vec::new(),
+            Some(Value::Array(values)) => values.iter().map(|value| self.in_range(key, value, &range)).collect::<Result<_>>()?,
+            Some(other) => return Err(self.wrong(key, other, "a list of numbers")),
+        };
+        self.note(key, numbers.iter().map(|&number| plain(number)).collect::<Vec<_>>());
+        Ok(numbers)
     }
 
     fn in_range(&self, key: &str, value: &Value, range: &RangeInclusive<f64>) -> Result<f64> {
@@ -131,31 +186,44 @@ impl Table {
 
     /// A whole number within `range`.
     pub fn count(&self, key: &str, default: usize, range: RangeInclusive<u64>) -> Result<usize> {
-        match self.values.get(key) {
-            None => Ok(default),
+        let count = match self.values.get(key) {
+            None => default,
             Some(&Value::Integer(number)) => match u64::try_from(number) {
-                Ok(number) if range.contains(&number) => Ok(number as usize),
-                _ => Err(usage!("{}: {key} = {number} is not between {} and {}", self.place, range.start(), range.end())),
+                Ok(number) if range.contains(&number) => number as usize,
+                _ => return Err(usage!("{}: {key} = {number} is not between {} and {}", self.place, range.start(), range.end())),
             },
-            Some(other) => Err(self.wrong(key, other, "a whole number")),
-        }
+            Some(other) => return Err(self.wrong(key, other, "a whole number")),
+        };
+        self.note(key, count as i64);
+        Ok(count)
     }
 
-    /// A list of whole numbers within `range`, empty by default.
+    /// A list of whole numbers within `range`, empty by default and then in no resolved recipe.
     pub fn counts(&self, key: &str, range: RangeInclusive<u64>) -> Result<Vec<usize>> {
         let whole = |value: &Value| match value.as_integer().and_then(|number| u64::try_from(number).ok()) {
             Some(number) if range.contains(&number) => Ok(number as usize),
             _ => Err(usage!("{}: {key} has {value}; whole numbers between {} and {} are wanted", self.place, range.start(), range.end())),
         };
-        match self.values.get(key) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => values.iter().map(whole).collect(),
-            Some(other) => Err(self.wrong(key, other, "a list of whole numbers")),
-        }
+        let counts: Vec<usize> = match self.values.get(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(values)) => values.iter().map(whole).collect::<Result<_>>()?,
+            Some(other) => return Err(self.wrong(key, other, "a list of whole numbers")),
+        };
+        self.note(key, counts.iter().map(|&count| count as i64).collect::<Vec<_>>());
+        Ok(counts)
     }
 
-    /// A list of words, or one word.
+    /// A list of words, or one word; None where there is no such key, which is then in no resolved recipe.
     pub fn words(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let words = self.peek_words(key)?;
+        if let Some(words) = &words {
+            self.note(key, words.clone());
+        }
+        Ok(words)
+    }
+
+    /// As [`Table::words`], entering nothing in the trail.
+    pub fn peek_words(&self, key: &str) -> Result<Option<Vec<String>>> {
         match self.values.get(key) {
             None => Ok(None),
             Some(Value::String(word)) => Ok(Some(vec![word.clone()])),
@@ -172,7 +240,14 @@ impl Table {
     }
 }
 
-fn overlay(base: &mut toml::Table, over: toml::Table) {
+/// A number as people write it: 8 rather than 8.0.
+fn plain(number: f64) -> Value {
+    let whole = number as i64;
+    if whole as f64 == number && whole.abs() < 1 << 53 { Value::Integer(whole) } else { Value::Float(number) }
+}
+
+/// Lay `over` on `base`: tables are joined, other values replaced.
+pub fn overlay(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(base)), Value::Table(over)) => overlay(base, over),

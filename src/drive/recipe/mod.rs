@@ -1,11 +1,15 @@
 //! Recipes: a TOML table of what to do, checked whole before anything runs.
 
+mod book;
 mod eval;
 mod keys;
+mod resolved;
 mod selection;
 mod stage;
 
+pub use book::{RECIPES, Source, find};
 pub use eval::{Eval, Members, Trial};
+pub use resolved::difference;
 pub use selection::{Select, Selection};
 pub use stage::{Defense, Stage, Thresholds};
 
@@ -20,6 +24,11 @@ use stage::StageKind;
 pub struct Recipe {
     /// Its name.
     pub name: String,
+    /// What it does, in a few words.
+    pub about: String,
+    /// Every setting as TOML, inherited ones and defaults included: [`Recipe::parse`] of it is this recipe again.
+    /// (Empty in a twin, whose settings are in the text of its run.)
+    pub text: String,
     /// Architecture name or plan.
     pub arch: String,
     /// Data set.
@@ -87,31 +96,52 @@ impl Recipe {
         "log_every",
     ];
 
-    /// The recipe in `text`, with `set`tings (`stage.key=value`) on top. Errors (usage): TOML that cannot be read,
-    /// unknown keys (the nearest is suggested), values out of range.
-    pub fn parse(name: &str, text: &str, set: &[String]) -> Result<Recipe> {
-        let mut table = Table::parse(name, text)?;
+    /// The recipe called `word`, by name or file, with `set`tings (`stage.key=value`) and a seed on top.
+    ///
+    /// Errors: as [`find`] and [`Recipe::parse`].
+    pub fn load(word: &str, set: &[String], seed: Option<u64>) -> Result<Recipe> {
+        let mut table = book::table(&find(word)?)?;
         for setting in set {
             table.set(setting)?;
         }
-        let recipe = Self::read(name, &table)?;
-        // The comparison is the recipe itself with the table [natural] on top.
-        let natural = match table.overlaid("natural")? {
-            Some(natural) => Some(Box::new(Self::read(name, &natural)?)),
-            None => None,
-        };
-        if natural.as_ref().is_some_and(|natural| natural.selection.validation != recipe.selection.validation) {
-            return Err(usage!("{name}: [natural] has another validation; both networks hold out the same images"));
+        if let Some(seed) = seed {
+            table.set_seed(seed)?;
         }
-        Ok(Recipe { natural, ..recipe })
+        Self::of(&table)
     }
 
-    fn read(name: &str, root: &Table) -> Result<Recipe> {
-        if let Some(key) = stage::KEYS.into_iter().find(|&key| key != "augment" && root.has(key)) {
-            return Err(usage!("{name}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
+    /// The recipe in `text`, with `set`tings (`stage.key=value`) on top. Errors (usage): TOML that cannot be read,
+    /// unknown keys (the nearest is suggested), values out of range, what it inherits and is not there.
+    pub fn parse(name: &str, text: &str, set: &[String]) -> Result<Recipe> {
+        let mut table = book::table(&Source { name: name.to_string(), text: text.to_string(), path: None })?;
+        for setting in set {
+            table.set(setting)?;
         }
-        root.allow(&[&Self::KEYS[..], &["augment", "about", "ann", "convert", "snn", "eval", "natural"]].concat())?;
-        let augment = root.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+        Self::of(&table)
+    }
+
+    fn of(table: &Table) -> Result<Recipe> {
+        let recipe = Self::read(table)?;
+        // The comparison is the recipe itself with the table [natural] on top.
+        let twin = table.overlaid("natural")?;
+        let natural = twin.as_ref().map(Self::read).transpose()?.map(Box::new);
+        if natural.as_ref().is_some_and(|natural| natural.selection.validation != recipe.selection.validation) {
+            return Err(usage!("{}: [natural] has another validation; both networks hold out the same images", table.place()));
+        }
+        let text = resolved::text(&table.trail(), twin.map(|twin| twin.trail()).as_ref());
+        Ok(Recipe { natural, text, ..recipe })
+    }
+
+    fn read(root: &Table) -> Result<Recipe> {
+        let place = root.place();
+        if let Some(key) = stage::KEYS.into_iter().find(|&key| key != "augment" && root.has(key)) {
+            return Err(usage!("{place}: \"{key}\" belongs to a stage; write ann.{key} or snn.{key}"));
+        }
+        root.allow(&[&Self::KEYS[..], &["augment", "name", "about", "ann", "convert", "snn", "eval", "natural"]].concat())?;
+        let (name, about) = (root.text("name", root.name())?, root.text("about", "")?);
+        let (arch, dataset) = (root.required("arch")?, root.required("dataset")?);
+        // A default of the stages, which say what it came to.
+        let augment = root.peek_words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
         let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
         convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
         let given = |key: &str, low: f64, high: f64| -> Result<Option<f32>> {
@@ -120,16 +150,18 @@ impl Recipe {
         let ann = stage::read(&ann, augment, StageKind::Ann)?;
         let snn = stage::read(&snn, augment.map(|augment| Augment { cutout: 0, ..augment }), StageKind::Snn)?;
         let recipe = Recipe {
-            name: name.to_string(),
-            arch: root.required("arch")?,
-            dataset: root.required("dataset")?,
+            name,
+            about,
+            text: String::new(),
+            arch,
+            dataset,
             dropout: given("dropout", 0.0, 0.99)?,
             leak: given("leak", 1e-6, 1.0)?,
-            reset: match root.text("reset", "")?.as_str() {
-                "" if !root.has("reset") => None,
-                "hard" => Some(Reset::Hard),
-                "soft" => Some(Reset::Soft),
-                other => return Err(usage!("{name}: reset = \"{other}\" is unknown{}", suggest(other, ["hard", "soft"]))),
+            reset: match root.has("reset").then(|| root.required("reset")).transpose()?.as_deref() {
+                None => None,
+                Some("hard") => Some(Reset::Hard),
+                Some("soft") => Some(Reset::Soft),
+                Some(other) => return Err(usage!("{place}: reset = \"{other}\" is unknown{}", suggest(other, ["hard", "soft"]))),
             },
             seed: root.count("seed", 0, 0..=u64::MAX >> 1)? as u64,
             bias: root.flag("bias", false)?,
@@ -150,21 +182,5 @@ impl Recipe {
             natural: None,
         };
         Ok(recipe)
-    }
-
-    /// Lift the limits on the images of every trial (`--full`).
-    pub fn lift_limits(&mut self) {
-        self.eval.ann.iter_mut().chain(&mut self.eval.snn).for_each(|trial| trial.images = None);
-        if let Some(natural) = &mut self.natural {
-            natural.lift_limits();
-        }
-    }
-
-    /// The same recipe under another seed.
-    pub fn reseed(&mut self, seed: u64) {
-        self.seed = seed;
-        if let Some(natural) = &mut self.natural {
-            natural.reseed(seed);
-        }
     }
 }

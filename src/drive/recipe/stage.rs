@@ -145,6 +145,8 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         _ => 6.0,
     };
     let own = table.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+    let augment = own.or(augment).unwrap_or(Augment::NONE);
+    table.note("augment", augment.words());
     let last = table.text("last_batch", "keep")?;
     let epochs = table.count("epochs", if ann { 200 } else { 60 }, 1..=1_000_000)?;
     Ok(Stage {
@@ -162,7 +164,7 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         alpha: table.number("alpha", if ann { 2.5 * eps / attack_steps as f64 } else { eps / 2.0 }, 0.0..=255.0)?,
         attack_steps,
         lambda: table.number("lambda", lambda, 0.0..=1e6)?,
-        augment: own.or(augment).unwrap_or(Augment::NONE),
+        augment,
         last: match last.as_str() {
             "keep" => Last::Keep,
             "drop" => Last::Drop,
