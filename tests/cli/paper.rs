@@ -79,7 +79,7 @@ fn cifar_10_with_vgg_11_passes_through_every_command() {
 #[test]
 fn cifar_100_with_wrn_16_4_passes_through_every_command() {
     let house = House::new("wrn");
-    datasets::cifar100(&house.root.join("data"), 4);
+    datasets::cifar100(&house.root.join("data"), 3);
     passes(&house, "cifar100-wrn16_4-mart", "data");
 }
 
@@ -93,7 +93,7 @@ fn svhn_with_resnet_20_passes_through_every_command() {
 #[test]
 fn tiny_imagenet_with_vgg_11_passes_through_every_command() {
     let house = House::new("tin");
-    datasets::tiny_imagenet(&house.root.join("data"), 3, 2);
+    datasets::tiny_imagenet(&house.root.join("data"), 3, 1);
     passes(&house, "tinyimagenet-vgg11-natural", "data");
 }
 
