@@ -21,7 +21,7 @@ pub struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    /// The record of the epoch that `ledger` has read whole, `seconds` after it began.
+    /// The record of the epoch that `ledger` has read whole and that was trained for `seconds`; nobody has judged it yet.
     ///
     /// Errors: the device cannot tell its memory.
     pub fn epoch(&self, model: &Model, ledger: &Ledger, peak: &Peak, seconds: f64) -> Result<Epoch> {
