@@ -127,7 +127,7 @@ impl Layer {
         gradients: &mut Gradients,
     ) -> Result<Grad> {
         match (self, saved) {
-            (Layer::Product(product), Saved::Product { x, shape, .. }) => product.backward(x, *shape, dy, want, gradients),
+            (Layer::Product(product), Saved::Product { x, shape, .. }) => product.backward((x, *shape), pass, dy, want, gradients),
             (Layer::Neuron(neuron), saved) => neuron.backward(saved, pass, dy, credit, want, gradients),
             (Layer::Norm(norm), saved) => norm.backward(saved, pass, dy, want, gradients),
             (Layer::Block(block), saved) => block.backward(saved, pass, dy, credit, want, gradients),

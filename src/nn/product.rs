@@ -1,7 +1,7 @@
 //! Convolution and linear layers: linear in the signal, so they run on whatever frames arrive.
 
 use super::Param;
-use crate::autodiff::{Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Want};
+use crate::autodiff::{Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::Spread;
 use crate::ops::{conv, frames, pool};
@@ -34,7 +34,14 @@ impl Product {
         Saved::Product { x: (pass.keep == Keep::All).then_some(x), shape, frames }
     }
 
-    pub(super) fn backward(&self, x: &Option<Data>, shape: Shape, dy: Grad, want: Want, gradients: &mut Gradients) -> Result<Grad> {
+    pub(super) fn backward(
+        &self,
+        (x, shape): (&Option<Data>, Shape),
+        pass: &Pass,
+        dy: Grad,
+        want: Want,
+        gradients: &mut Gradients,
+    ) -> Result<Grad> {
         let dy = pooled(dy, shape, self);
         if want.params() {
             let Some(x) = x else {
@@ -52,7 +59,8 @@ impl Product {
         if self.weight.slot == 0 && !want.input() {
             return Ok(Grad::plain(dy)); // the first layer of all: nobody asks below
         }
-        Ok(Grad::plain(conv::backward_input(&dy, &self.weight.weight, shape, self.stride, self.pad)?))
+        let backward = if pass.statistics == Statistics::Batch { conv::backward_input_direct } else { conv::backward_input };
+        Ok(Grad::plain(backward(&dy, &self.weight.weight, shape, self.stride, self.pad)?))
     }
 }
 

@@ -26,19 +26,29 @@ pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: 
 }
 
 pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weight) -> Tensor {
-    let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
-    if geometry.patch() <= SCATTER_PATCH && geometry.kernel_height > 1 {
-        return backward_input_by_scatter(cpu, geometry, dy, weight);
-    }
     let g = geometry.extents();
-    if winograd::gains(geometry, g.in_height, g.in_width, g.out_channels, g.in_channels) {
-        let w = weight.value().host();
-        let panels = weight.panels(Layout::WinogradBackward, || {
-            winograd::pack(weight.value(), g.out_channels, g.in_channels, |ci, tap, co| w[(co * 9 + 8 - tap) * g.in_channels + ci])
-        });
-        let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
-        winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
-        return dx;
+    if scatters(geometry) || !winograd::gains(geometry, g.in_height, g.in_width, g.out_channels, g.in_channels) {
+        return backward_input_direct(cpu, geometry, dy, weight);
+    }
+    let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
+    let w = weight.value().host();
+    let panels = weight.panels(Layout::WinogradBackward, || {
+        winograd::pack(weight.value(), g.out_channels, g.in_channels, |ci, tap, co| w[(co * 9 + 8 - tap) * g.in_channels + ci])
+    });
+    let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
+    winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
+    dx
+}
+
+/// Whether the input gradient is computed by scattering.
+fn scatters(geometry: &Geometry) -> bool {
+    geometry.patch() <= SCATTER_PATCH && geometry.kernel_height > 1
+}
+
+pub fn backward_input_direct(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weight) -> Tensor {
+    let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
+    if scatters(geometry) {
+        return backward_input_by_scatter(cpu, geometry, dy, weight);
     }
     if let Some(dx) = strided::backward_input(cpu, geometry, dy, weight) {
         return dx;

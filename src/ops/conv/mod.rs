@@ -261,15 +261,32 @@ fn checked(x: &Data, weight: &Weight, bias: Option<&Tensor>, stride: usize, pad:
     Ok(geometry)
 }
 
-/// dx `[N,H,W,F,C_in]` of dy `[N,OH,OW,F,C_out]`; F is dy's own. `input` is the shape of x (its F is not read).
+/// dx `[N,H,W,F,C_in]` of dy `[N,OH,OW,F,C_out]`; F is dy's own. `input` is the shape of x (its F is not read). A CPU may
+/// transform its operands (3e-5 of the largest result): fast, and good enough for the signs that an attack takes.
 pub fn backward_input(dy: &Tensor, weight: &Weight, input: Shape, stride: usize, pad: usize) -> Result<Tensor> {
-    let input = Shape::new(&[input[0], input[1], input[2], dy.shape()[3], input[4]]);
-    let geometry = Geometry::new(input, weight.value().shape(), stride, pad)?;
-    ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
+    let geometry = upward(dy, weight, input, stride, pad)?;
     match dy.device() {
         Device::Gpu(gpu) => Ok(gpu::backward_input(gpu, &geometry, dy, weight)),
         Device::Cpu(cpu) => Ok(cpu::backward_input(cpu, &geometry, dy, weight)),
     }
+}
+
+/// [`backward_input`] as a direct sum on every device, as close to f64 as the forward. Training wants it: a threshold's
+/// gradient may be 30,000 times smaller than what it is summed from (docs/bugs.md).
+pub fn backward_input_direct(dy: &Tensor, weight: &Weight, input: Shape, stride: usize, pad: usize) -> Result<Tensor> {
+    let geometry = upward(dy, weight, input, stride, pad)?;
+    match dy.device() {
+        Device::Gpu(gpu) => Ok(gpu::backward_input(gpu, &geometry, dy, weight)),
+        Device::Cpu(cpu) => Ok(cpu::backward_input_direct(cpu, &geometry, dy, weight)),
+    }
+}
+
+/// The geometry of an input gradient with dy's frames.
+fn upward(dy: &Tensor, weight: &Weight, input: Shape, stride: usize, pad: usize) -> Result<Geometry> {
+    let input = Shape::new(&[input[0], input[1], input[2], dy.shape()[3], input[4]]);
+    let geometry = Geometry::new(input, weight.value().shape(), stride, pad)?;
+    ensure!(dy.shape() == geometry.output_shape(), "conv: the gradient wants {}, got {}", geometry.output_shape(), dy.shape());
+    Ok(geometry)
 }
 
 /// dw `[C_out,kh,kw,C_in]` = Σ over images, pixels and frames.

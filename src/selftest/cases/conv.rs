@@ -200,9 +200,11 @@ fn integers(sheet: &mut Sheet, case: &Case) -> Result<()> {
 fn transformed(sheet: &mut Sheet, case: &Case) -> Result<()> {
     let Numbers { w, dy, weight, upstream, .. } = case.numbers(sheet.device(), same);
     let dx = conv::backward_input(&upstream, &weight, case.input().into(), 1, 1)?;
+    let direct = conv::backward_input_direct(&upstream, &weight, case.input().into(), 1, 1)?;
     let want = naive::conv_backward_input(case.unrolled(), &w, &dy);
     let largest = want.iter().fold(0.0f64, |most, x| most.max(x.abs()));
     sheet.within("dx", &dx.to_vec(), &want, |_| 3e-5 * largest);
+    sheet.within("dx, directly", &direct.to_vec(), &want, |_| 1e-6 * largest);
     Ok(())
 }
 
