@@ -64,10 +64,11 @@ impl Active {
         self.starts.push(self.entries.len() as u32);
     }
 
-    /// The entries of `count` pixels of a plane from `pixel` on.
-    pub fn pixels(&self, plane: usize, pixel: usize, count: usize) -> &[u32] {
-        let first = plane * self.pixels + pixel;
-        &self.entries[self.starts[first] as usize..self.starts[first + count] as usize]
+    /// What lies under the kernel at output pixel (oh, ow).
+    pub fn under<'a>(&'a self, g: &'a Extents, plane: usize, oh: usize, ow: usize) -> Under<'a> {
+        let column = |at: usize| at.saturating_sub(g.pad).min(g.in_width);
+        let columns = [column(ow * g.stride), column(ow * g.stride + g.kernel_width)];
+        Under { active: self, g, first: plane * self.pixels, corner: [oh * g.stride, ow * g.stride], columns, kh: 0 }
     }
 
     fn spikes(&mut self, codes: &[u8], place: u32) {
@@ -92,6 +93,41 @@ impl Active {
             }
         }
         self.entries.truncate(end);
+    }
+}
+
+/// The rows of a kernel that are inside, each a stretch of entries (it lies over neighbouring pixels) and what takes an entry's
+/// place to its row of the packed weights, tap · C_in + channel, modulo 2^16.
+#[derive(Clone, Copy)]
+pub struct Under<'a> {
+    active: &'a Active,
+    g: &'a Extents,
+    /// First pixel of the plane.
+    first: usize,
+    /// Upper left corner of the kernel, in the padded image.
+    corner: [usize; 2],
+    /// Columns of the image under it.
+    columns: [usize; 2],
+    kh: usize,
+}
+
+impl<'a> Iterator for Under<'a> {
+    type Item = (&'a [u32], u16);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let Under { active, g, first, corner: [line, column], columns: [left, right], .. } = *self;
+        while self.kh < g.kernel_height {
+            let kh = self.kh;
+            self.kh += 1;
+            if let Some(h) = (line + kh).checked_sub(g.pad).filter(|&h| h < g.in_height) {
+                let first = first + h * g.in_width;
+                let stretch = &active.entries[active.starts[first + left] as usize..active.starts[first + right] as usize];
+                let shift = (kh * g.kernel_width + g.pad) * g.in_channels;
+                return Some((stretch, shift.wrapping_sub(column * g.in_channels) as u16));
+            }
+        }
+        None
     }
 }
 

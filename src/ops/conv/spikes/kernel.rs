@@ -1,6 +1,6 @@
 //! Lists times a panel of weights.
 
-use super::active::{KEYS, worth};
+use super::active::{KEYS, Under, worth};
 use super::lists::List;
 use crate::device::Isa;
 use crate::ops::product::PANEL;
@@ -26,33 +26,56 @@ const fn codebook() -> [[f32; 8]; KEYS] {
 /// (docs/bugs.md).
 const CHAIN: usize = 128;
 
+/// The same of inputs as they lie: as many as in the dense product.
+const UNSORTED_CHAIN: usize = 384;
+
 /// Eights of rows that are added up before their sum is: as [`CHAIN`].
 const EIGHTS: usize = 32;
 
-/// The currents of one pixel and plane: `tile[t][j] = Σ_group code_t · Σ_row panel[row][j]`, for the first `steps` steps and
-/// at least the first `width` columns. `panel` is `[depth][32]`.
-pub fn tile(isa: Isa, list: List, panel: &[f32], width: usize, steps: usize, tile: &mut [[f32; PANEL]; 8]) {
-    assert!(panel.len() >= list.depth * PANEL);
+/// Where the sums of one pixel and plane come from.
+pub trait Source: Copy {
+    /// `tile[t][j] = Σ code_t · Σ panel[row][j]` in `V` registers of columns, over `TAU` steps.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`. `panel` is `[depth][32]`, of which `V` registers are read from `panel` on; `out`
+    /// has `TAU` rows of 32, of which `V` registers are written.
+    unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(self, panel: *const f32, out: *mut f32);
+}
+
+/// A panel of weights.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    /// `[depth][32]`.
+    pub panel: &'a [f32],
+    /// Above every row of the source.
+    pub depth: usize,
+    /// Columns in use.
+    pub width: usize,
+}
+
+/// The currents of one pixel and plane in the columns in use, for the first `steps` steps.
+pub fn tile(isa: Isa, source: impl Source, weights: Weights, steps: usize, tile: &mut [[f32; PANEL]; 8]) {
+    let Weights { panel, depth, width } = weights;
+    assert!(panel.len() >= depth * PANEL);
     let (panel, out) = (panel.as_ptr(), tile.as_mut_ptr().cast::<f32>());
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the instructions were found on this machine; the rows of a list are below its depth, and its groups have as
-        // many rows as they say (`Lists`); a tile has eight rows.
-        Isa::Avx512 => unsafe { x86::tile512(list, panel, width, steps, out) },
+        // SAFETY: the instructions were found on this machine; the panel has the rows, and the tile eight.
+        Isa::Avx512 => unsafe { x86::tile512(source, panel, width, steps, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { x86::tile256(list, panel, width, steps, out) },
+        Isa::Avx2 => unsafe { x86::tile256(source, panel, width, steps, out) },
         // SAFETY: as above, but for the instructions.
         _ => unsafe {
             for column in (0..width).step_by(4) {
-                walk::<[f32; 4], 1, 8>(list, panel.add(column), out.add(column));
+                source.walk::<[f32; 4], 1, 8>(panel.add(column), out.add(column));
             }
         },
     }
 }
 
 /// Lanes of one register.
-trait Lanes: Copy {
+pub trait Lanes: Copy {
     /// Their number.
     const LANES: usize;
     unsafe fn zero() -> Self;
@@ -118,55 +141,91 @@ unsafe fn added<S: Lanes, const V: usize>(mut a: [S; V], b: [S; V]) -> [S; V] {
     a
 }
 
-/// The currents of `V` registers of columns over `TAU` steps.
-///
-/// # Safety
-/// The machine has the instructions of `S`. Every row of the list is one of the panel, whose rows have `V` registers from
-/// `panel` on; the list has the rows that its groups say, and the groups that its classes say. `out` has `TAU` rows of 32, of
-/// which `V` registers are written.
-#[inline(always)]
-unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(list: List, panel: *const f32, out: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (mut group, mut row) = (list.groups.as_ptr(), list.rows.as_ptr());
-        let mut sums = [[S::zero(); V]; TAU];
-        let (mut chain, mut aside) = (0, false);
-        macro_rules! classes { ($($rows:literal)*) => { $(
-            let mut left = usize::from(list.classes[$rows - 1]);
-            while left > 0 {
-                let count = left.min(CHAIN - chain);
-                for _ in 0..count {
-                    let mut sum = rows::<S, V, $rows>(panel, row);
-                    row = row.add($rows);
-                    let mut eights = usize::from((*group).eights);
-                    while eights > 0 {
-                        let part = eights.min(EIGHTS);
-                        let mut partial = rows::<S, V, 8>(panel, row);
-                        row = row.add(8);
-                        for _ in 1..part {
-                            partial = added(partial, rows::<S, V, 8>(panel, row));
+/// Sorted: the rows of a key are added first.
+impl Source for List<'_> {
+    #[inline(always)]
+    unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(self, panel: *const f32, out: *mut f32) {
+        // SAFETY: the caller's promise; a list has the rows that its groups say, and the groups that its classes say (`Lists`).
+        unsafe {
+            let (mut group, mut row) = (self.groups.as_ptr(), self.rows.as_ptr());
+            let mut sums = [[S::zero(); V]; TAU];
+            let (mut chain, mut aside) = (0, false);
+            macro_rules! classes { ($($rows:literal)*) => { $(
+                let mut left = usize::from(self.classes[$rows - 1]);
+                while left > 0 {
+                    let count = left.min(CHAIN - chain);
+                    for _ in 0..count {
+                        let mut sum = rows::<S, V, $rows>(panel, row);
+                        row = row.add($rows);
+                        let mut eights = usize::from((*group).eights);
+                        while eights > 0 {
+                            let part = eights.min(EIGHTS);
+                            let mut partial = rows::<S, V, 8>(panel, row);
                             row = row.add(8);
+                            for _ in 1..part {
+                                partial = added(partial, rows::<S, V, 8>(panel, row));
+                                row = row.add(8);
+                            }
+                            sum = added(sum, partial);
+                            eights -= part;
                         }
-                        sum = added(sum, partial);
-                        eights -= part;
+                        fan(sum, usize::from((*group).key), &mut sums);
+                        group = group.add(1);
                     }
-                    let code = CODEBOOK.as_ptr().add(usize::from((*group).key)).cast::<f32>();
-                    group = group.add(1);
-                    for (t, sums) in sums.iter_mut().enumerate() {
-                        for (onto, sum) in sums.iter_mut().zip(sum) {
-                            *onto = sum.fan(code.add(t), *onto);
-                        }
+                    (left, chain) = (left - count, chain + count);
+                    if chain == CHAIN {
+                        put_aside(&mut sums, out, aside);
+                        (chain, aside) = (0, true);
                     }
                 }
-                (left, chain) = (left - count, chain + count);
-                if chain == CHAIN {
-                    put_aside(&mut sums, out, aside);
-                    (chain, aside) = (0, true);
+            )* } }
+            classes!(8 7 6 5 4 3 2 1);
+            put_aside(&mut sums, out, aside);
+        }
+    }
+}
+
+/// As they lie: a multiply-add an input and step.
+impl Source for Under<'_> {
+    #[inline(always)]
+    unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(self, panel: *const f32, out: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [[S::zero(); V]; TAU];
+            let (mut chain, mut aside) = (0, false);
+            for (entries, shift) in self {
+                for entries in entries.chunks(UNSORTED_CHAIN) {
+                    if chain + entries.len() > UNSORTED_CHAIN {
+                        put_aside(&mut sums, out, aside);
+                        (chain, aside) = (0, true);
+                    }
+                    chain += entries.len();
+                    for &entry in entries {
+                        let row = panel.add(usize::from((entry as u16).wrapping_add(shift)) * PANEL);
+                        let mut weights = [S::zero(); V];
+                        for (v, weights) in weights.iter_mut().enumerate() {
+                            *weights = S::load(row.add(v * S::LANES));
+                        }
+                        fan(weights, (entry >> 16) as usize, &mut sums);
+                    }
                 }
             }
-        )* } }
-        classes!(8 7 6 5 4 3 2 1);
-        put_aside(&mut sums, out, aside);
+            put_aside(&mut sums, out, aside);
+        }
+    }
+}
+
+/// One multiply-add a step.
+#[inline(always)]
+unsafe fn fan<S: Lanes, const V: usize, const TAU: usize>(sum: [S; V], key: usize, onto: &mut [[S; V]; TAU]) {
+    // SAFETY: the caller's promise: the instructions are there, and it is a key.
+    unsafe {
+        let code = CODEBOOK.as_ptr().add(key).cast::<f32>();
+        for (t, onto) in onto.iter_mut().enumerate() {
+            for (onto, sum) in onto.iter_mut().zip(sum) {
+                *onto = sum.fan(code.add(t), *onto);
+            }
+        }
     }
 }
 
@@ -175,7 +234,7 @@ unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(list: List, panel: *c
 unsafe fn put_aside<S: Lanes, const V: usize, const TAU: usize>(sums: &mut [[S; V]; TAU], out: *mut f32, onto: bool) {
     for (t, sums) in sums.iter_mut().enumerate() {
         for (v, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: the caller's promise, that of `walk`.
+            // SAFETY: the caller's promise, that of `Source::walk`.
             unsafe {
                 let out = out.add(t * PANEL + v * S::LANES);
                 if onto { S::load(out).add(*sum) } else { *sum }.store(out);
@@ -187,7 +246,7 @@ unsafe fn put_aside<S: Lanes, const V: usize, const TAU: usize>(sums: &mut [[S; 
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Lanes, List, walk};
+    use super::{Lanes, Source};
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
@@ -223,16 +282,16 @@ mod x86 {
     lanes!(__m256, 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps, _mm256_set1_ps);
 
     /// # Safety
-    /// That of [`walk`] for a panel of 32 columns.
+    /// That of [`Source::walk`] for a panel of 32 columns.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn tile512(list: List, panel: *const f32, width: usize, steps: usize, out: *mut f32) {
+    pub unsafe fn tile512(source: impl Source, panel: *const f32, width: usize, steps: usize, out: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe {
             match (width > 16, steps > 4) {
-                (true, true) => walk::<__m512, 2, 8>(list, panel, out),
-                (true, false) => walk::<__m512, 2, 4>(list, panel, out),
-                (false, true) => walk::<__m512, 1, 8>(list, panel, out),
-                (false, false) => walk::<__m512, 1, 4>(list, panel, out),
+                (true, true) => source.walk::<__m512, 2, 8>(panel, out),
+                (true, false) => source.walk::<__m512, 2, 4>(panel, out),
+                (false, true) => source.walk::<__m512, 1, 8>(panel, out),
+                (false, false) => source.walk::<__m512, 1, 4>(panel, out),
             }
         }
     }
@@ -240,14 +299,14 @@ mod x86 {
     /// # Safety
     /// As [`tile512`].
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn tile256(list: List, panel: *const f32, width: usize, steps: usize, out: *mut f32) {
+    pub unsafe fn tile256(source: impl Source, panel: *const f32, width: usize, steps: usize, out: *mut f32) {
         // Eight steps of eight columns, or four of sixteen, fill half of the registers.
         let lanes = if steps > 4 { 8 } else { 16 };
         for column in (0..width).step_by(lanes) {
             // SAFETY: the caller's promise; 32 is a multiple of both.
             unsafe {
                 let (panel, out) = (panel.add(column), out.add(column));
-                if steps > 4 { walk::<__m256, 1, 8>(list, panel, out) } else { walk::<__m256, 2, 4>(list, panel, out) }
+                if steps > 4 { source.walk::<__m256, 1, 8>(panel, out) } else { source.walk::<__m256, 2, 4>(panel, out) }
             }
         }
     }

@@ -10,14 +10,13 @@ pub const CLASSES: usize = 8;
 /// A power of two above the number of keys, so that masked keys need no check of bounds.
 const TABLE: usize = KEYS.next_power_of_two();
 
-/// The lists of one image. A row is that of the packed weights, tap · C_in + channel.
+/// The lists of one image; filled again and again, its memory stays. A row is that of the packed weights, tap · C_in + channel.
+#[derive(Default)]
 pub struct Lists {
     rows: Vec<u16>,
     groups: Vec<Group>,
     heads: Vec<Head>,
     planes: usize,
-    /// Above every row.
-    depth: usize,
 }
 
 /// The rows of one key: 1 to 8 (its class) and `eights` times eight more.
@@ -45,13 +44,12 @@ pub struct List<'a> {
     pub classes: &'a [u16; CLASSES],
     /// The rows of all groups, one group after the other.
     pub rows: &'a [u16],
-    /// Above every row.
-    pub depth: usize,
 }
 
 /// What making lists needs.
 pub struct Scratch {
-    active: Active,
+    /// What is not silent in the image.
+    pub active: Active,
     /// Rows a key; then where its next row goes.
     counts: Box<[u32; TABLE]>,
     /// The keys that occur.
@@ -65,19 +63,18 @@ impl Default for Scratch {
 }
 
 impl Lists {
-    /// The lists of image `image`.
-    pub fn of(g: &Extents, codes: &Codes, image: usize, scratch: &mut Scratch) -> Lists {
+    /// Fill with the lists of image `image`.
+    pub fn fill(&mut self, g: &Extents, codes: &Codes, image: usize, scratch: &mut Scratch) {
         scratch.active.find(g, codes, image);
-        let planes = planes(g.frames);
-        let pixels = g.out_height * g.out_width;
-        let depth = g.kernel_height * g.kernel_width * g.in_channels;
-        let mut lists = Lists { rows: Vec::new(), groups: Vec::new(), heads: Vec::with_capacity(pixels * planes), planes, depth };
+        self.planes = planes(g.frames);
+        self.rows.clear();
+        self.groups.clear();
+        self.heads.clear();
         for oh in 0..g.out_height {
             for ow in 0..g.out_width {
-                (0..planes).for_each(|plane| lists.add(g, scratch, plane, oh, ow));
+                (0..self.planes).for_each(|plane| self.add(g, scratch, plane, oh, ow));
             }
         }
-        lists
     }
 
     /// The list of one output pixel and plane.
@@ -86,47 +83,19 @@ impl Lists {
         let head = &self.heads[at];
         let (rows, groups) =
             self.heads.get(at + 1).map_or((self.rows.len(), self.groups.len()), |next| (next.row as usize, next.group as usize));
-        List {
-            groups: &self.groups[head.group as usize..groups],
-            classes: &head.classes,
-            rows: &self.rows[head.row as usize..rows],
-            depth: self.depth,
-        }
+        List { groups: &self.groups[head.group as usize..groups], classes: &head.classes, rows: &self.rows[head.row as usize..rows] }
     }
 
     fn add(&mut self, g: &Extents, scratch: &mut Scratch, plane: usize, oh: usize, ow: usize) {
         let Scratch { active, counts, used } = scratch;
-        // A row of the kernel lies over neighbouring pixels: one stretch of entries.
-        let (left, right) = (clip(ow * g.stride, g.pad, g.in_width), clip(ow * g.stride + g.kernel_width, g.pad, g.in_width));
-        let stretches = (0..g.kernel_height).filter_map(|kh| {
-            let h = (oh * g.stride + kh).checked_sub(g.pad).filter(|&h| h < g.in_height)?;
-            let stretch = active.pixels(plane, h * g.in_width + left, right - left);
-            // From the place in the image's row to the row of weights, modulo 2^16.
-            let shift = (kh * g.kernel_width + g.pad) * g.in_channels;
-            Some((stretch, shift.wrapping_sub(ow * g.stride * g.in_channels) as u16))
-        });
-
+        let (counts, used): (&mut [u32; TABLE], &mut [Key; TABLE]) = (counts, used);
+        let under = active.under(g, plane, oh, ow);
         let mut keys = 0;
-        for (stretch, _) in stretches.clone() {
-            for &entry in stretch {
-                let key = (entry >> 16) as Key;
-                let count = &mut counts[usize::from(key) % TABLE];
-                used[keys % TABLE] = key;
-                keys += usize::from(*count == 0);
-                *count += 1;
-            }
-        }
+        under.for_each(|(stretch, _)| keys = count(stretch, counts, used, keys));
         let total = self.place(counts, &used[..keys]);
         let at = self.rows.len();
         self.rows.resize(at + total, 0);
-        let rows = &mut self.rows[at..];
-        for (stretch, shift) in stretches {
-            for &entry in stretch {
-                let next = &mut counts[(entry >> 16) as usize % TABLE];
-                rows[*next as usize] = (entry as u16).wrapping_add(shift);
-                *next += 1;
-            }
-        }
+        under.for_each(|(stretch, shift)| sort(stretch, shift, counts, &mut self.rows[at..]));
         used[..keys].iter().for_each(|&key| counts[usize::from(key) % TABLE] = 0);
     }
 
@@ -158,7 +127,24 @@ impl Lists {
     }
 }
 
-/// A padded coordinate as one of the image, held inside it.
-fn clip(at: usize, pad: usize, len: usize) -> usize {
-    at.saturating_sub(pad).min(len)
+/// Counts the entries of each key. A key met first is put in `used`, where `keys` lie already; returns how many do then.
+fn count(entries: &[u32], counts: &mut [u32; TABLE], used: &mut [Key; TABLE], mut keys: usize) -> usize {
+    for &entry in entries {
+        let key = (entry >> 16) as Key;
+        let count = &mut counts[usize::from(key) % TABLE];
+        // Written always, kept where it is new: no branch to guess wrong.
+        used[keys % TABLE] = key;
+        keys += usize::from(*count == 0);
+        *count += 1;
+    }
+    keys
+}
+
+/// Writes the row of every entry where its key's next goes.
+fn sort(entries: &[u32], shift: u16, next: &mut [u32; TABLE], rows: &mut [u16]) {
+    for &entry in entries {
+        let next = &mut next[(entry >> 16) as usize % TABLE];
+        rows[*next as usize] = (entry as u16).wrapping_add(shift);
+        *next += 1;
+    }
 }

@@ -18,10 +18,11 @@
 //!    Keys are put in order of how many rows they have beyond whole eights, so that the kernel's loops are of known length.
 //! 3. `kernel`: per output pixel and panel of 32 output channels, walk the list: add the rows of a key, then one multiply-add
 //!    a step. A panel of weights stays in the second-level cache while all pixels pass.
+//!    For one panel alone sorting does not pay: its inputs are taken as they lie, the silent ones left out.
 //! 4. `tail`: what becomes of the currents, while they are in the first-level cache: stored, or integrated to spikes at once.
 //!
-//! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums before it is put
-//! aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
+//! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums (or 384 inputs as they
+//! lie) before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
 //! or not, and all instruction sets give the same bits. A sum depends on its own pixel and panel alone: neither on threads nor
 //! on other images.
 
@@ -31,11 +32,12 @@ mod lists;
 mod tail;
 
 use super::{Extents, Firing, Geometry};
-use crate::device::{Cpu, Disjoint};
+use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::product::{PANEL, Panels};
 use crate::tensor::{Array, Data, Tensor, planes};
 use active::Codes;
-use lists::Lists;
+use kernel::{Source, Weights};
+use lists::{Lists, Scratch};
 use std::cell::RefCell;
 use tail::{Fire, Store, Tail};
 
@@ -85,52 +87,88 @@ pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Opt
 }
 
 thread_local! {
-    static SCRATCH: RefCell<lists::Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Lists that have been used: their memory serves the next product.
+    static LISTS: RefCell<Vec<Lists>> = RefCell::default();
     static TILES: RefCell<Vec<[f32; PANEL]>> = RefCell::default();
 }
 
 fn run(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, tail: &impl Tail) {
     let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
-    let g = geometry.extents();
-    let pixels = g.out_height * g.out_width;
-    let block = (HELD / (pixels * geometry.patch() * planes(g.frames)).max(1)).clamp(1, g.images.max(1));
-    for first in (0..g.images).step_by(block) {
-        let images = block.min(g.images - first);
-        let lists = cpu.map(images, |image| SCRATCH.with_borrow_mut(|scratch| Lists::of(&g, &codes, first + image, scratch)));
-        let shares = (PIECES / panels.count().max(1)).clamp(1, images);
-        cpu.each(panels.count() * shares, |task| {
-            let (panel, share) = (task / shares, task % shares);
-            for image in share * images / shares..(share + 1) * images / shares {
-                TILES.with_borrow_mut(|tiles| one(cpu, &g, &lists[image], panels, panel, (first + image) * pixels, tail, tiles));
-            }
-        });
-    }
+    let product = Product { isa: cpu.isa(), g: geometry.extents(), codes, panels, tail };
+    // A list that serves one panel costs more than it saves.
+    if panels.count() <= 1 { product.unsorted(cpu) } else { product.sorted(cpu, geometry) }
 }
 
-/// One image by one panel.
-#[allow(clippy::too_many_arguments)] // the operands of the product, and where it goes
-fn one(
-    cpu: &Cpu,
-    g: &Extents,
-    lists: &Lists,
-    panels: &Panels,
-    panel: usize,
-    first: usize,
-    tail: &impl Tail,
-    tiles: &mut Vec<[f32; PANEL]>,
-) {
-    let (planes, pixels) = (planes(g.frames), g.out_height * g.out_width);
-    let columns = panel * PANEL..panel * PANEL + panels.width(panel);
-    tiles.resize(STRIP * planes * 8, [0.0; PANEL]);
-    for strip in (0..pixels).step_by(STRIP) {
-        let strip = strip..(strip + STRIP).min(pixels);
-        for (pixel, tile) in strip.clone().zip(tiles.chunks_exact_mut(planes * 8)) {
-            for (plane, tile) in tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                let steps = (g.frames - plane * 8).min(8);
-                kernel::tile(cpu.isa(), lists.at(pixel, plane), panels.panel(panel), columns.len(), steps, tile);
-            }
+/// What all images share.
+struct Product<'a, T> {
+    isa: Isa,
+    g: Extents,
+    codes: Codes<'a>,
+    panels: &'a Panels,
+    tail: &'a T,
+}
+
+impl<T: Tail> Product<'_, T> {
+    /// Inputs as they lie, an image a task.
+    fn unsorted(&self, cpu: &Cpu) {
+        cpu.each(self.g.images, |image| {
+            SCRATCH.with_borrow_mut(|Scratch { active, .. }| {
+                active.find(&self.g, &self.codes, image);
+                for panel in 0..self.panels.count() {
+                    self.image(image, panel, |pixel, plane| {
+                        active.under(&self.g, plane, pixel / self.g.out_width, pixel % self.g.out_width)
+                    });
+                }
+            });
+        });
+    }
+
+    /// All lists of a block of images, then every panel by them.
+    fn sorted(&self, cpu: &Cpu, geometry: &Geometry) {
+        let (g, count) = (&self.g, self.panels.count());
+        let most = g.out_height * g.out_width * geometry.patch() * planes(g.frames);
+        let block = (HELD / most.max(1)).clamp(1, g.images.max(1));
+        let mut lists = LISTS.take();
+        lists.resize_with(block.max(lists.len()), Lists::default);
+        for first in (0..g.images).step_by(block) {
+            let images = block.min(g.images - first);
+            let filled = Disjoint::new(&mut lists);
+            cpu.each(images, |image| {
+                // SAFETY: each image has lists of its own.
+                let lists = unsafe { filled.part(image..image + 1) };
+                SCRATCH.with_borrow_mut(|scratch| lists[0].fill(g, &self.codes, first + image, scratch));
+            });
+            let shares = (PIECES / count).clamp(1, images);
+            cpu.each(count * shares, |task| {
+                let (panel, share) = (task / shares, task % shares);
+                for image in share * images / shares..(share + 1) * images / shares {
+                    self.image(first + image, panel, |pixel, plane| lists[image].at(pixel, plane));
+                }
+            });
         }
-        // SAFETY: each (pixel, panel) is visited once.
-        unsafe { tail.take(first + strip.start..first + strip.end, columns.clone(), &mut tiles[..strip.len() * planes * 8]) };
+        LISTS.set(lists);
+    }
+
+    /// One image by one panel; `source` has the sums of each output pixel and plane.
+    fn image<S: Source>(&self, image: usize, panel: usize, source: impl Fn(usize, usize) -> S) {
+        let g = &self.g;
+        let (planes, pixels) = (planes(g.frames), g.out_height * g.out_width);
+        let columns = panel * PANEL..panel * PANEL + self.panels.width(panel);
+        let weights = Weights { panel: self.panels.panel(panel), depth: self.panels.depth(), width: columns.len() };
+        TILES.with_borrow_mut(|tiles| {
+            tiles.resize(STRIP * planes * 8, [0.0; PANEL]);
+            for strip in (0..pixels).step_by(STRIP) {
+                let strip = strip..(strip + STRIP).min(pixels);
+                for (pixel, tile) in strip.clone().zip(tiles.chunks_exact_mut(planes * 8)) {
+                    for (plane, tile) in tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                        kernel::tile(self.isa, source(pixel, plane), weights, (g.frames - plane * 8).min(8), tile);
+                    }
+                }
+                let first = image * pixels + strip.start;
+                // SAFETY: each (pixel, panel) is visited once.
+                unsafe { self.tail.take(first..first + strip.len(), columns.clone(), &mut tiles[..strip.len() * planes * 8]) };
+            }
+        });
     }
 }
