@@ -142,8 +142,9 @@ impl<T: Tail> Product<'_, T> {
             let shares = (PIECES / count).clamp(1, images);
             cpu.each(count * shares, |task| {
                 let (panel, share) = (task / shares, task % shares);
-                for image in share * images / shares..(share + 1) * images / shares {
-                    self.image(first + image, panel, |pixel, plane| lists[image].at(pixel, plane));
+                let mine = share * images / shares..(share + 1) * images / shares;
+                for (image, lists) in mine.clone().zip(&lists[mine]) {
+                    self.image(first + image, panel, |pixel, plane| lists.at(pixel, plane));
                 }
             });
         }
