@@ -30,4 +30,5 @@ mod ops {
     mod relu;
     mod rows;
     mod sgd;
+    mod spikes;
 }

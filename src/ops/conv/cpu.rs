@@ -1,8 +1,7 @@
 //! Convolution on the CPU: patches times packed weights (`ops::product`).
 
-use super::Geometry;
 use super::patches::Patches;
-use super::{strided, winograd};
+use super::{Firing, Geometry, spikes, strided, winograd};
 use crate::device::{Cpu, Disjoint};
 use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Weight, accumulate, multiply, rounding};
 use crate::ops::vector::simd;
@@ -14,15 +13,34 @@ use std::ops::Range;
 const SCATTER_PATCH: usize = PANEL;
 
 pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
-    let (x, weight) = (&rounding::activation(cpu, x), rounding::weight(cpu, weight));
-    let panels = weight.panels(Layout::Forward, || {
-        let depth: Vec<usize> = (0..geometry.patch()).collect();
-        Panels::pack(x.device(), &depth, geometry.out_channels as usize, weight.value().host(), |column| column * depth.len())
-    });
+    let (x, panels) = (&rounding::activation(cpu, x), panels(cpu, geometry, weight));
+    if spikes::takes(geometry, x) {
+        return spikes::forward(cpu, geometry, x, panels, bias);
+    }
     let mut y = Tensor::unspecified(x.device(), geometry.output_shape());
     let sink = Store { out: Disjoint::new(y.host_mut()), columns: panels.columns(), bias: bias.map(Tensor::host) };
     multiply(cpu, &Patches::of(geometry, x), panels, &sink);
     y
+}
+
+/// Whether [`fire`] serves this product.
+pub fn fires(geometry: &Geometry, x: &Data) -> bool {
+    spikes::takes(geometry, x)
+}
+
+/// The spikes of the neuron behind y, which is never stored.
+pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>, firing: Firing) -> Data {
+    spikes::fire(cpu, geometry, x, panels(cpu, geometry, weight), bias, firing)
+}
+
+/// The weight as the forward products read it: depth (kh, kw, ci).
+fn panels<'a>(cpu: &Cpu, geometry: &Geometry, weight: &'a Weight) -> &'a Panels {
+    let weight = rounding::weight(cpu, weight);
+    weight.panels(Layout::Forward, || {
+        let depth: Vec<usize> = (0..geometry.patch()).collect();
+        let value = weight.value();
+        Panels::pack(value.device(), &depth, geometry.out_channels as usize, value.host(), |column| column * depth.len())
+    })
 }
 
 pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weight) -> Tensor {

@@ -6,6 +6,7 @@
 mod cpu;
 mod gpu;
 mod patches;
+mod spikes;
 mod strided;
 mod winograd;
 
@@ -201,7 +202,7 @@ pub struct Firing<'a> {
 pub enum KeepCurrent {
     /// It is returned.
     Yes,
-    /// It never leaves the chip (of a GPU).
+    /// It never leaves the chip (of a GPU), or the cache (of a CPU fed by spikes).
     No,
 }
 
@@ -219,6 +220,9 @@ pub fn fire(
     lif::check(geometry.output_shape(), firing.affine, firing.dynamics)?;
     match x.device() {
         Device::Gpu(gpu) if gpu::fires(x) => Ok(gpu::fire(gpu, &geometry, x, weight, bias, firing, keep)),
+        Device::Cpu(cpu) if keep == KeepCurrent::No && cpu::fires(&geometry, x) => {
+            Ok((None, cpu::fire(cpu, &geometry, x, weight, bias, firing)))
+        }
         _ => {
             let y = forward(x, weight, bias, stride, pad)?;
             let spikes = lif::forward(&y, firing.affine, firing.v_th, firing.dynamics)?;

@@ -45,11 +45,27 @@ pub fn forward(cpu: &Cpu, y: &Tensor, affine: Option<&Affine>, v_th: f32, dynami
         // SAFETY: the pieces do not overlap.
         let codes = unsafe { out.part(range.start * stride..range.end * stride) };
         let y = &y.host()[range.start * frames * channels..range.end * frames * channels];
-        match dynamics.reset {
-            Reset::Hard => forward_strip(cpu.isa(), y, frames, channels, affine, v_th, dynamics.leak, dynamics.steps, Reset::Hard, codes),
-            Reset::Soft => forward_strip(cpu.isa(), y, frames, channels, affine, v_th, dynamics.leak, dynamics.steps, Reset::Soft, codes),
-        }
+        strip(cpu.isa(), y, frames, channels, affine, v_th, dynamics, codes);
     });
+}
+
+/// Spikes of the pixels of `y` `[pixel][frames][channels]`, of which the first T frames (or the one) are read.
+#[allow(clippy::too_many_arguments)] // the formula's operands
+pub fn strip(
+    isa: Isa,
+    y: &[f32],
+    frames: usize,
+    channels: usize,
+    affine: Option<(&[f32], &[f32])>,
+    v_th: f32,
+    dynamics: Dynamics,
+    codes: &mut [u8],
+) {
+    let Dynamics { steps, leak, reset } = dynamics;
+    match reset {
+        Reset::Hard => forward_strip(isa, y, frames, channels, affine, v_th, leak, steps, Reset::Hard, codes),
+        Reset::Soft => forward_strip(isa, y, frames, channels, affine, v_th, leak, steps, Reset::Soft, codes),
+    }
 }
 
 wide! {

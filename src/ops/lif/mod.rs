@@ -10,6 +10,7 @@ mod gpu;
 pub(super) mod route;
 mod surrogate;
 
+pub(super) use cpu::strip;
 pub(super) use gpu::Coded;
 pub use surrogate::{Surrogate, SurrogateKind};
 

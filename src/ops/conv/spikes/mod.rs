@@ -1,0 +1,175 @@
+//! Products fed by spikes: weight rows whose inputs fired alike are added up first.
+//!
+//! Eight steps of a neuron are one byte, and a trained network uses few of the 256: of the non-silent inputs under an output
+//! pixel (288 to 4,608 for a 3x3 kernel, of which a third to a half are not silent) four to six share each byte that occurs.
+//! The current that they make together is
+//!
+//!   y_t = Σ_bytes [bit t of the byte] · (Σ_{inputs with this byte} w),
+//!
+//! so an input costs one load and one add whatever it does in its eight steps, and the eight multiply-adds of the steps fall
+//! on bytes instead of inputs. A dense product pays eight multiply-adds an input, silent or not. (The trick is the "four
+//! Russians" one, over time.)
+//!
+//! The way there:
+//!
+//! 1. `active`: per input pixel, the (byte, channel) of everything not silent. Pooled spikes, a nibble 0..=4 a step, are three
+//!    bytes worth 1/4, 1/2 and 1: the bits of their nibbles. A *key* is the byte and which of the three it is.
+//! 2. `lists`: per output pixel, a counting sort by key of the inputs under the kernel, as rows of the packed weights.
+//!    Keys are put in order of how many rows they have beyond whole eights, so that the kernel's loops are of known length.
+//! 3. `kernel`: per output pixel and panel of 32 output channels, walk the list: add the rows of a key, then one multiply-add
+//!    a step. A panel of weights stays in the second-level cache while all pixels pass.
+//!    For one panel alone sorting does not pay: its inputs are taken as they lie, the silent ones left out.
+//! 4. `tail`: what becomes of the currents, while they are in the first-level cache: stored, or integrated to spikes at once.
+//!
+//! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums (or 384 inputs as they
+//! lie) before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
+//! or not, and all instruction sets give the same bits. A sum depends on its own pixel and panel alone: neither on threads nor
+//! on other images.
+
+mod active;
+mod kernel;
+mod lists;
+mod tail;
+
+use super::{Extents, Firing, Geometry};
+use crate::device::{Cpu, Disjoint, Isa};
+use crate::ops::product::{PANEL, Panels};
+use crate::tensor::{Array, Data, Tensor, planes};
+use active::Codes;
+use kernel::{Source, Weights};
+use lists::{Lists, Scratch};
+use std::cell::RefCell;
+use tail::{Fire, Store, Tail};
+
+/// Rows of lists (u16) that are held at a time, were every input active: images are taken so many at once.
+const HELD: usize = 1 << 22;
+
+/// Pixels whose currents are handed on together.
+const STRIP: usize = 8;
+
+/// Pieces into which the work of a block of images is cut at least, where it can be.
+const PIECES: usize = 16;
+
+/// Whether a product of this geometry is computed here. By sizes alone: a single step has nothing to merge, and a row of
+/// weights is named by a u16.
+pub fn takes(geometry: &Geometry, x: &Data) -> bool {
+    geometry.frames > 1 && geometry.patch() <= 1 << 16 && Codes::of(x).is_some()
+}
+
+/// y = conv(x, w) + bias `[N,OH,OW,T,C_out]`.
+pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Option<&Tensor>) -> Tensor {
+    let mut y = Tensor::unspecified(x.device(), geometry.output_shape());
+    let tail = Store {
+        out: Disjoint::new(y.host_mut()),
+        steps: geometry.frames as usize,
+        channels: geometry.out_channels as usize,
+        bias: bias.map(Tensor::host),
+    };
+    run(cpu, geometry, x, panels, &tail);
+    y
+}
+
+/// The spikes of the neuron behind y.
+pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Option<&Tensor>, firing: Firing) -> Data {
+    let (shape, steps) = (geometry.output_shape(), geometry.frames as usize);
+    let mut codes = Array::unspecified(x.device(), [shape[0], shape[1], shape[2], planes(steps), shape[4]]);
+    let tail = Fire {
+        out: Disjoint::new(codes.host_mut()),
+        channels: shape[4],
+        bias: bias.map(Tensor::host),
+        affine: firing.affine.map(|affine| (affine.scale.host(), affine.shift.host())),
+        v_th: firing.v_th.host()[0],
+        dynamics: firing.dynamics,
+        isa: cpu.isa(),
+    };
+    run(cpu, geometry, x, panels, &tail);
+    Data::Spikes { codes, steps }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Lists that have been used: their memory serves the next product.
+    static LISTS: RefCell<Vec<Lists>> = RefCell::default();
+    static TILES: RefCell<Vec<[f32; PANEL]>> = RefCell::default();
+}
+
+fn run(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, tail: &impl Tail) {
+    let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
+    let product = Product { isa: cpu.isa(), g: geometry.extents(), codes, panels, tail };
+    // A list that serves one panel costs more than it saves.
+    if panels.count() <= 1 { product.unsorted(cpu) } else { product.sorted(cpu, geometry) }
+}
+
+/// What all images share.
+struct Product<'a, T> {
+    isa: Isa,
+    g: Extents,
+    codes: Codes<'a>,
+    panels: &'a Panels,
+    tail: &'a T,
+}
+
+impl<T: Tail> Product<'_, T> {
+    /// Inputs as they lie, an image a task.
+    fn unsorted(&self, cpu: &Cpu) {
+        cpu.each(self.g.images, |image| {
+            SCRATCH.with_borrow_mut(|Scratch { active, .. }| {
+                active.find(&self.g, &self.codes, image);
+                for panel in 0..self.panels.count() {
+                    self.image(image, panel, |pixel, plane| {
+                        active.under(&self.g, plane, pixel / self.g.out_width, pixel % self.g.out_width)
+                    });
+                }
+            });
+        });
+    }
+
+    /// All lists of a block of images, then every panel by them.
+    fn sorted(&self, cpu: &Cpu, geometry: &Geometry) {
+        let (g, count) = (&self.g, self.panels.count());
+        let most = g.out_height * g.out_width * geometry.patch() * planes(g.frames);
+        let block = (HELD / most.max(1)).clamp(1, g.images.max(1));
+        let mut lists = LISTS.take();
+        lists.resize_with(block.max(lists.len()), Lists::default);
+        for first in (0..g.images).step_by(block) {
+            let images = block.min(g.images - first);
+            let filled = Disjoint::new(&mut lists);
+            cpu.each(images, |image| {
+                // SAFETY: each image has lists of its own.
+                let lists = unsafe { filled.part(image..image + 1) };
+                SCRATCH.with_borrow_mut(|scratch| lists[0].fill(g, &self.codes, first + image, scratch));
+            });
+            let shares = (PIECES / count).clamp(1, images);
+            cpu.each(count * shares, |task| {
+                let (panel, share) = (task / shares, task % shares);
+                let mine = share * images / shares..(share + 1) * images / shares;
+                for (image, lists) in mine.clone().zip(&lists[mine]) {
+                    self.image(first + image, panel, |pixel, plane| lists.at(pixel, plane));
+                }
+            });
+        }
+        LISTS.set(lists);
+    }
+
+    /// One image by one panel; `source` has the sums of each output pixel and plane.
+    fn image<S: Source>(&self, image: usize, panel: usize, source: impl Fn(usize, usize) -> S) {
+        let g = &self.g;
+        let (planes, pixels) = (planes(g.frames), g.out_height * g.out_width);
+        let columns = panel * PANEL..panel * PANEL + self.panels.width(panel);
+        let weights = Weights { panel: self.panels.panel(panel), depth: self.panels.depth(), width: columns.len() };
+        TILES.with_borrow_mut(|tiles| {
+            tiles.resize(STRIP * planes * 8, [0.0; PANEL]);
+            for strip in (0..pixels).step_by(STRIP) {
+                let strip = strip..(strip + STRIP).min(pixels);
+                for (pixel, tile) in strip.clone().zip(tiles.chunks_exact_mut(planes * 8)) {
+                    for (plane, tile) in tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                        kernel::tile(self.isa, source(pixel, plane), weights, (g.frames - plane * 8).min(8), tile);
+                    }
+                }
+                let first = image * pixels + strip.start;
+                // SAFETY: each (pixel, panel) is visited once.
+                unsafe { self.tail.take(first..first + strip.len(), columns.clone(), &mut tiles[..strip.len() * planes * 8]) };
+            }
+        });
+    }
+}
