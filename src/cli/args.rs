@@ -346,7 +346,7 @@ pub enum StatisticsArg {
 pub struct Import {
     /// The state dict: what torch.save wrote (no code of it is run), or safetensors
     pub weights: PathBuf,
-    /// Architecture: vgg11, vgg16, vgg11_tin, or a plan such as vgg:16,A,32,A,64/256
+    /// Architecture: vgg11, resnet20, wrn16_4, or a plan such as vgg:16,A,32,A,64/256 (`caltrop arch` lists them)
     #[arg(long, value_name = "NAME")]
     pub arch: String,
     /// Number of classes
