@@ -174,7 +174,7 @@ fn recipes_are_checked_before_anything_runs() {
         ("run mini.toml --set epochs=1", &["\"epochs\"", "ann.epochs or snn.epochs"]),
         ("run mini.toml --set nonsense", &["KEY=VALUE"]),
         ("run mini.toml --set =1", &["key is empty"]),
-        ("run mini.toml --set nan.epochs=1", &["\"nan\"", "did you mean \"ann\"?"]),
+        ("run mini.toml --set amn.epochs=1", &["\"amn\"", "did you mean \"ann\"?"]),
         ("run mini.toml --set arch=vgg12", &["vgg12", "did you mean \"vgg11\"?"]),
         ("run mini.toml --set arch=vgg:4,A,A,A,A/8", &["8x8", "too small"]),
         ("run mini.toml --set arch=vgg:1000000,1000000", &["vgg:1000000,1000000", "at most"]),

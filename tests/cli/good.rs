@@ -296,7 +296,7 @@ fn the_program_explains_itself() {
     assert!(devices.lines().next().is_some_and(|line| line.starts_with("cpu       cpu (2 threads")), "{devices}");
     let line = |kind: &str, none: &str| devices.lines().any(|line| line.starts_with(kind) && (line.contains(none) || line.contains('(')));
     assert!(line("cuda      ", "none: ") && line("emulated  ", "none: ") && !devices.contains("none: --device"), "{devices}");
-    assert!(house.good("recipes").out.lines().any(|line| line.starts_with("fashion-mnist-7k ")));
+    assert!(house.good("recipes").out.lines().any(|line| line.trim_start().starts_with("fashion-mnist-7k ")));
     let recipe = house.good("recipes fashion-mnist-7k").out;
     assert!(recipe.contains("[ann]") && recipe.contains("arch = \"vgg:16,A,32,A,64/256\""));
     // What it prints can be run: the whole recipe is valid under another name.

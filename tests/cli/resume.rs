@@ -5,7 +5,7 @@ use super::house::{House, RECIPE, numbers, open};
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -150,7 +150,15 @@ fn a_signal_within_an_epoch_saves_the_step_and_nothing_is_done_twice() {
         let out = format!("out{name}");
         let (mut wait, mut step) = (wait, 0);
         while step == 0 {
-            let child = house.command(&format!("{line} {out}")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+            let mut command = house.command(&format!("{line} {out}"));
+            // SAFETY: signal(2) may be called between fork and exec. Under nohup a hang-up would be ignored.
+            unsafe {
+                command.pre_exec(|| {
+                    libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                    Ok(())
+                })
+            };
+            let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
             await_file(&house, &format!("{out}/recipe.toml")); // from there on signals are heard
             std::thread::sleep(Duration::from_millis(wait));
             signal(&child, name);
