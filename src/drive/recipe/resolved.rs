@@ -50,7 +50,10 @@ impl Trail {
 
 /// The text of a recipe that read `trail`, and `natural` for its twin.
 pub(super) fn text(trail: &Trail, natural: Option<&Trail>) -> String {
-    let mut text = String::from("# Every setting of a run, defaults included. `caltrop run` takes this file as it is.\n");
+    let mut text = String::from(
+        "# Every setting of a run, defaults included. `caltrop run` takes this file as it is.\n\
+         # leak, reset and dropout stand here where they were given: else 1, hard and 0.2, or in finetuning the checkpoint's.\n",
+    );
     trail.write("", &mut text);
     if let Some(natural) = natural {
         natural.beyond(trail).write("natural", &mut text);
@@ -101,7 +104,7 @@ mod tests {
         let mut twin = trail.clone();
         twin.enter("ann", "defense", "natural".into());
         let text = text(&trail, Some(&twin));
-        let body = text.split_once('\n').unwrap().1;
+        let body = text.split_inclusive('\n').skip(2).collect::<String>();
         assert_eq!(body, "arch = \"vgg11\"\n\n[ann]\nlr = 0.05\nepochs = 3\n\n[natural]\n\n[natural.ann]\ndefense = \"natural\"\n");
     }
 
