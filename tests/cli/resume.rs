@@ -17,7 +17,7 @@ dataset = "mnist"
 dropout = 0.3
 augment = ["crop:1", "flip"]
 validation = 0.1
-save_minutes = 0.0005
+save_minutes = 0.00005
 [ann]
 epochs = 4
 batch = 16
@@ -136,7 +136,7 @@ fn a_run_killed_at_twenty_random_moments_takes_the_path_of_an_unbroken_one() {
 
 /// A stage of long epochs, and no state within them unless one is asked for.
 fn long() -> String {
-    WHOLE.replace("save_minutes = 0.0005", "save_minutes = 0").replace("batch = 16\nattack_steps = 8", "batch = 2\nattack_steps = 40")
+    WHOLE.replace("save_minutes = 0.00005", "save_minutes = 0").replace("batch = 16\nattack_steps = 8", "batch = 2\nattack_steps = 40")
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_resumed_run_begins_at_the_state_and_not_before() {
 fn the_best_epoch_on_held_out_images_is_the_result() {
     let house = House::new("select");
     house.data();
-    house.write("mini.toml", WHOLE.replace("save_minutes = 0.0005", "keep = 100").replace("patience = 3", ""));
+    house.write("mini.toml", WHOLE.replace("save_minutes = 0.00005", "keep = 100").replace("patience = 3", ""));
     let train = "train mini.toml --data data --quiet --set epochs=6 --set lr=1.5 --set schedule=constant";
     let mut apart = 0;
     for seed in 0..3 {
@@ -261,7 +261,7 @@ fn the_best_epoch_on_held_out_images_is_the_result() {
 fn a_stage_without_progress_ends_early_and_keeps_the_newest_states() {
     let house = House::new("early");
     house.data();
-    house.write("mini.toml", WHOLE.replace("save_minutes = 0.0005", "keep = 3"));
+    house.write("mini.toml", WHOLE.replace("save_minutes = 0.00005", "keep = 3"));
     let train = "train mini.toml --data data --quiet --set lr=0.3 --set schedule=constant --set epochs=60 --set patience=3";
     house.good(&format!("{train} --out out"));
     let report = house.json("out/report.json");
