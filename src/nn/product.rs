@@ -1,7 +1,7 @@
 //! Convolution and linear layers: linear in the signal, so they run on whatever frames arrive.
 
 use super::Param;
-use crate::autodiff::{Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
+use crate::autodiff::{Fire, Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::Spread;
 use crate::ops::{conv, frames, pool};
@@ -59,7 +59,8 @@ impl Product {
         if self.weight.slot == 0 && !want.input() {
             return Ok(Grad::plain(dy)); // the first layer of all: nobody asks below
         }
-        let backward = if pass.statistics == Statistics::Batch { conv::backward_input_direct } else { conv::backward_input };
+        let exact = pass.statistics == Statistics::Batch && pass.fire != Fire::Relu; // thresholds learn
+        let backward = if exact { conv::backward_input_direct } else { conv::backward_input };
         Ok(Grad::plain(backward(&dy, &self.weight.weight, shape, self.stride, self.pad)?))
     }
 }

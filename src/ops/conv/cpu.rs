@@ -39,7 +39,7 @@ fn panels<'a>(cpu: &Cpu, geometry: &Geometry, weight: &'a Weight) -> &'a Panels 
     weight.panels(Layout::Forward, || {
         let depth: Vec<usize> = (0..geometry.patch()).collect();
         let value = weight.value();
-        Panels::pack(value.device(), &depth, geometry.out_channels as usize, value.host(), |column| column * depth.len())
+        Panels::pack(value.device(), &depth, geometry.out_channels as usize, value.host(), depth.len())
     })
 }
 
@@ -49,10 +49,7 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weig
         return backward_input_direct(cpu, geometry, dy, weight);
     }
     let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
-    let w = weight.value().host();
-    let panels = weight.panels(Layout::WinogradBackward, || {
-        winograd::pack(weight.value(), g.out_channels, g.in_channels, |ci, tap, co| w[(co * 9 + 8 - tap) * g.in_channels + ci])
-    });
+    let panels = weight.panels(Layout::WinogradBackward, || winograd::pack(cpu, weight.value()));
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
     dx
@@ -76,7 +73,7 @@ pub fn backward_input_direct(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
         // Depth (tap, co), taps turned round: dx gathers from dy with the kernel reflected.
         let outputs = geometry.out_channels as usize;
         let depth: Vec<usize> = (0..taps).rev().flat_map(|tap| (0..outputs).map(move |co| co * patch + tap * inputs)).collect();
-        Panels::pack(dy.device(), &depth, inputs, weight.value().host(), |column| column)
+        Panels::pack(dy.device(), &depth, inputs, weight.value().host(), 1)
     });
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     let sink = Store { out: Disjoint::new(dx.host_mut()), columns: inputs, bias: None };
@@ -90,7 +87,7 @@ fn backward_input_by_scatter(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
     let patch = geometry.patch();
     let panels = weight.panels(Layout::Backward, || {
         let depth: Vec<usize> = (0..g.out_channels).map(|co| co * patch).collect();
-        Panels::pack(dy.device(), &depth, patch, weight.value().host(), |column| column)
+        Panels::pack(dy.device(), &depth, patch, weight.value().host(), 1)
     });
     let rows = g.images * g.out_height * g.out_width * g.frames;
     let mut planes = Tensor::unspecified(dy.device(), [patch, rows]);

@@ -12,7 +12,7 @@ use super::Geometry;
 use super::patches::{Patches, grow};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::product::{PANEL, Panels, Run, Segments, TILE_ROWS, tile};
-use crate::ops::vector::{LANES, lanes};
+use crate::ops::vector::{LANES, lanes, simd};
 use crate::ops::wide::{Wide, wide};
 use crate::tensor::Tensor;
 use std::cell::RefCell;
@@ -38,24 +38,45 @@ pub fn gains(geometry: &Geometry, height: usize, width: usize, inputs: usize, ou
     (geometry.kernel_height, geometry.kernel_width, geometry.stride) == (3, 3, 1) && inputs >= LANES && outputs >= LANES && used >= 0.5
 }
 
-/// The weights `g(output, tap, input)` transformed and packed: depth (point, input).
-pub fn pack(like: &Tensor, inputs: usize, outputs: usize, g: impl Fn(usize, usize, usize) -> f32) -> Panels {
-    // [1, p, p²] / Π (p − q) over the other points q.
+/// The weight `[C_out,3,3,C_in]` of a forward, turned round, transformed and packed for its input gradient: depth
+/// (point, C_out), columns C_in.
+pub fn pack(cpu: &Cpu, weight: &Tensor) -> Panels {
+    let (inputs, outputs) = (weight.shape()[0], weight.shape()[3]);
+    Panels::filled(weight.device(), POINTS * inputs, outputs, |columns, panel| {
+        transform_weight(cpu.isa(), weight.host(), inputs, outputs, columns, panel);
+    })
+}
+
+/// G, a row a point p: [1, p, p²] / Π (p − q) over the other points q; infinity's is [0, 0, 1].
+const G: [[f64; 3]; IN] = {
+    const fn of(p: f64, over: f64) -> [f64; 3] {
+        [1.0 / over, p / over, p * p / over]
+    }
     let (near, far) = (2.0 * A2 * (A2 - B2), 2.0 * B2 * (B2 - A2));
-    let of = |p: f64, over: f64| [1.0 / over, p / over, p * p / over];
-    let g_of = [of(0.0, A2 * B2), of(A, near), of(-A, near), of(B, far), of(-B, far), [0.0, 0.0, 1.0]];
-    let mut transformed = vec![0.0f32; POINTS * inputs * outputs];
-    for output in 0..outputs {
+    [of(0.0, A2 * B2), of(A, near), of(-A, near), of(B, far), of(-B, far), [0.0, 0.0, 1.0]]
+};
+
+simd! {
+    // G g Gᵀ in f64, for every input and the columns of one panel.
+    fn transform_weight(weight: &[f32], inputs: usize, outputs: usize, columns: Range<usize>, panel: &mut [f32]) {
         for input in 0..inputs {
-            for point in 0..POINTS {
-                let (row, column) = (&g_of[point / IN], &g_of[point % IN]);
-                let sum: f64 = (0..9).map(|tap| row[tap / 3] * column[tap % 3] * f64::from(g(output, tap, input))).sum();
-                transformed[(point * inputs + input) * outputs + output] = sum as f32;
+            let mut g = [[[0.0f64; PANEL]; 3]; 3];
+            for (tap, g) in g.as_flattened_mut().iter_mut().enumerate() {
+                let from = (input * 9 + 8 - tap) * outputs;
+                g.iter_mut().zip(&weight[from + columns.start..from + columns.end]).for_each(|(g, &w)| *g = f64::from(w));
+            }
+            for (i, [a, b, c]) in G.iter().enumerate() {
+                let row: [[f64; PANEL]; 3] =
+                    std::array::from_fn(|j| std::array::from_fn(|lane| a * g[0][j][lane] + b * g[1][j][lane] + c * g[2][j][lane]));
+                for (j, [a, b, c]) in G.iter().enumerate() {
+                    let to = &mut panel[((i * IN + j) * inputs + input) * PANEL..][..PANEL];
+                    for (lane, to) in to.iter_mut().enumerate() {
+                        *to = (a * row[0][lane] + b * row[1][lane] + c * row[2][lane]) as f32;
+                    }
+                }
             }
         }
     }
-    let depth: Vec<usize> = (0..POINTS * inputs).map(|k| k * outputs).collect();
-    Panels::pack(like.device(), &depth, outputs, &transformed, |column| column)
 }
 
 #[derive(Default)]

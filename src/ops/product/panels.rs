@@ -1,6 +1,7 @@
 //! Weights packed for the micro-kernel.
 
-use crate::device::{Buffer, Cpu, Device, Disjoint};
+use crate::device::{Buffer, Device, Disjoint};
+use std::ops::Range;
 
 /// Columns of a panel: two 512-bit or four 256-bit vectors.
 pub const PANEL: usize = 32;
@@ -13,18 +14,42 @@ pub struct Panels {
 }
 
 impl Panels {
-    /// Pack the matrix whose element (k, column) is `source[column_offset(column) + depth_offset[k]]`.
-    pub fn pack(
-        device: &Device,
-        depth_offset: &[usize],
-        columns: usize,
-        source: &[f32],
-        column_offset: impl Fn(usize) -> usize + Sync + Send,
-    ) -> Panels {
+    /// Pack the matrix whose element (k, column) is `source[depth_offset[k] + column · column_stride]`.
+    pub fn pack(device: &Device, depth_offset: &[usize], columns: usize, source: &[f32], column_stride: usize) -> Panels {
+        /// Rows of a panel that are turned together: a cache line of every column.
+        const ROWS: usize = 16;
+        Panels::filled(device, depth_offset.len(), columns, |columns, panel| {
+            for (rows, offsets) in panel.chunks_mut(ROWS * PANEL).zip(depth_offset.chunks(ROWS)) {
+                if column_stride == 1 {
+                    for (row, &offset) in rows.chunks_exact_mut(PANEL).zip(offsets) {
+                        row[..columns.len()].copy_from_slice(&source[offset + columns.start..offset + columns.end]);
+                    }
+                } else {
+                    for (lane, column) in columns.clone().enumerate() {
+                        let source = &source[column * column_stride..];
+                        for (row, &offset) in rows.chunks_exact_mut(PANEL).zip(offsets) {
+                            row[lane] = source[offset];
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Panels that `fill` writes, each called with its columns and its `[depth][32]`. What lies behind the last column is 0.
+    pub fn filled(device: &Device, depth: usize, columns: usize, fill: impl Fn(Range<usize>, &mut [f32]) + Sync + Send) -> Panels {
         let Device::Cpu(cpu) = device else { unreachable!("panels belong to the CPU") };
-        let depth = depth_offset.len();
         let mut data = Buffer::unspecified(device, columns.div_ceil(PANEL) * depth * PANEL);
-        pack(cpu, depth_offset, columns, source, column_offset, data.host_mut());
+        let out = Disjoint::new(data.host_mut());
+        cpu.each(columns.div_ceil(PANEL), |panel| {
+            // SAFETY: each panel is another part.
+            let part = unsafe { out.part(panel * depth * PANEL..(panel + 1) * depth * PANEL) };
+            let columns = panel * PANEL..((panel + 1) * PANEL).min(columns);
+            if columns.len() < PANEL {
+                part.fill(0.0);
+            }
+            fill(columns, part);
+        });
         Panels { data, depth, columns }
     }
 
@@ -52,32 +77,4 @@ impl Panels {
     pub fn width(&self, index: usize) -> usize {
         (self.columns - index * PANEL).min(PANEL)
     }
-}
-
-fn pack(
-    cpu: &Cpu,
-    depth_offset: &[usize],
-    columns: usize,
-    source: &[f32],
-    column_offset: impl Fn(usize) -> usize + Sync + Send,
-    out: &mut [f32],
-) {
-    const STRIP: usize = 256; // rows of a panel a task packs
-    let depth = depth_offset.len();
-    let strips = depth.div_ceil(STRIP);
-    let out = Disjoint::new(out);
-    cpu.each(columns.div_ceil(PANEL) * strips, |task| {
-        let (panel, strip) = (task / strips, task % strips);
-        let rows = strip * STRIP..((strip + 1) * STRIP).min(depth);
-        // SAFETY: each (panel, strip) is another part.
-        let part = unsafe { out.part((panel * depth + rows.start) * PANEL..(panel * depth + rows.end) * PANEL) };
-        let width = (columns - panel * PANEL).min(PANEL);
-        part.fill(0.0);
-        for lane in 0..width {
-            let base = column_offset(panel * PANEL + lane);
-            for (row, &offset) in part.chunks_exact_mut(PANEL).zip(&depth_offset[rows.clone()]) {
-                row[lane] = source[base + offset];
-            }
-        }
-    });
 }
