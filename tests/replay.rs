@@ -6,7 +6,7 @@ use caltrop::attack::{Attack, Noise, Targets, Victim, ensemble};
 use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
-use caltrop::drive::{Defense, Members, PassOn, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
+use caltrop::drive::{Defense, Member, Members, PassOn, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
 use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::optim::{Accumulator, Sgd};
@@ -141,13 +141,14 @@ fn attacks(device: &Device) {
     let pixels: Vec<u8> = named::uniform("images", count * SIDE * SIDE, 0.0, 255.0, 0).into_iter().map(|x: f32| x as u8).collect();
     let mut images = Images { channels: 1, height: SIDE, width: SIDE, pixels, labels: vec![0; count], classes: CLASSES };
     // What the network says is right, so that there is something to break.
-    let all = caltrop::drive::upload(&model, &images.batch(0..count).unwrap()).0;
-    let said = predictions(&Seen { model: &model }.logits(&all, Lens::default()).unwrap()).unwrap();
+    let everything = caltrop::drive::upload(&model, &images.batch(0..count).unwrap()).0;
+    let said = predictions(&Seen { model: &model }.logits(&everything, Lens::default()).unwrap()).unwrap();
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
     for (attack, members) in
         [(Attack::Fgsm, Members::Ensemble), (Attack::Pgd { iterations: 2 }, Members::One), (Attack::Identity, Members::One)]
     {
-        let question = Question { images: &images, count, attack, members, lens: Lens::default(), eps: 8.0, seed: 4, pass_on: PassOn::All };
+        let all = Member::all(attack, members, Lens::default());
+        let question = Question { images: &images, count, members: all, eps: 8.0, seed: 4, pass_on: PassOn::All };
         let answer = evaluate(&model, &question, &Silent).unwrap();
         let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
         // The last member's images, made by calls, of the images that nobody broke.

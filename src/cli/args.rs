@@ -305,6 +305,9 @@ pub struct Eval {
     /// Write the adversarial images (safetensors: images [N,C,H,W], labels, survived)
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Go on with an evaluation that was interrupted or killed (the same command, and this)
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `predict`.

@@ -8,7 +8,7 @@ use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
-use crate::drive::{Members, PassOn, Question, evaluate};
+use crate::drive::{Member, Members, PassOn, Question, Store, Watch, evaluate_with};
 use crate::nn::Model;
 use crate::record::{wilson, with_interval};
 use crate::zoo::MOST_STEPS;
@@ -64,14 +64,14 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let question = Question {
         images: &data.test,
         count,
-        attack,
-        members: if args.ensemble { Members::Ensemble } else { Members::One },
-        lens,
+        members: Member::all(attack, if args.ensemble { Members::Ensemble } else { Members::One }, lens),
         eps: args.eps,
         seed: args.seed,
         pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
     };
-    let answer = evaluate(&model, &question, &Shown::new(common.quiet))?;
+    let watch = Shown::new(common.quiet);
+    let store = store(args, &question, &[format!("{}", device.precision()), format!("T = {}", model.spec().steps), data.name.into()], &watch)?;
+    let answer = evaluate_with(&model, &question, store, &watch)?;
     if let Some(path) = &args.save {
         let (n, images) = (answer.images, &data.test);
         let tensors = [

@@ -97,10 +97,21 @@ impl Images {
     pub fn batch(&self, range: Range<usize>) -> Result<Batch> {
         ensure!(!range.is_empty(), "data: a batch needs at least one image, range {}..{} has none", range.start, range.end);
         ensure!(range.end <= self.len(), "data: images {}..{} wanted, there are only {}", range.start, range.end, self.len());
+        self.gather(&range.collect::<Vec<_>>())
+    }
+
+    /// The images with these ids as a batch, in this order.
+    ///
+    /// # Errors
+    /// If there is no such image.
+    pub fn gather(&self, ids: &[usize]) -> Result<Batch> {
+        for &id in ids {
+            ensure!(id < self.len(), "data: image {id} wanted, there are only {}", self.len());
+        }
         Ok(Batch {
-            images: self.pixels[range.start * self.size()..range.end * self.size()].iter().map(|&p| unit(p)).collect(),
-            labels: self.labels[range.clone()].iter().map(|&label| i32::from(label)).collect(),
-            ids: range.map(|id| id as u64).collect(),
+            images: ids.iter().flat_map(|&id| self.image(id)).map(|&p| unit(p)).collect(),
+            labels: ids.iter().map(|&id| i32::from(self.labels[id])).collect(),
+            ids: ids.iter().map(|&id| id as u64).collect(),
         })
     }
 }

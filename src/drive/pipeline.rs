@@ -1,7 +1,7 @@
 //! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
 
 use super::convert::{adopt, calibration_batches, convert, snn_spec};
-use super::evaluate::{PassOn, Question, evaluate, infer};
+use super::evaluate::{Member as Attacker, PassOn, Question, evaluate, infer};
 use super::folder::{BEST, Begin, RunFolder, Tensorboard, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
 use super::seen::Seen;
@@ -250,8 +250,8 @@ impl Course<'_> {
                 .map_err(|error| error.within(&key))?;
             self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
             if trial.members == Members::Ensemble {
-                for (lens, accuracy) in &answer.members {
-                    let member = Member { name: lens.to_string(), accuracy: *accuracy, ci95: None };
+                for score in &answer.members {
+                    let member = Member { name: score.member.lens.to_string(), accuracy: score.accuracy, ci95: None };
                     self.folder.record(Event::Member { key: key.clone(), member })?;
                 }
             }
@@ -268,9 +268,7 @@ impl Course<'_> {
         Question {
             images: &self.setup.data.test,
             count,
-            attack: trial.attack,
-            members: trial.members,
-            lens: Lens::default(),
+            members: Attacker::all(trial.attack, trial.members, Lens::default()),
             eps,
             seed: self.recipe.seed,
             pass_on: PassOn::All,

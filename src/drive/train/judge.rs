@@ -4,7 +4,7 @@ use super::Job;
 use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::Result;
-use crate::drive::evaluate::{PassOn, Question, evaluate, infer};
+use crate::drive::evaluate::{Member, PassOn, Question, evaluate, infer};
 use crate::drive::recipe::{Defense, Members, Select};
 use crate::drive::watch::Watch;
 use crate::nn::Model;
@@ -52,9 +52,7 @@ pub fn judge(model: &Model, job: &Job) -> Result<Verdict> {
         let question = Question {
             images,
             count: selection.images,
-            attack: ATTACK,
-            members: Members::One,
-            lens: Lens::default(),
+            members: Member::all(ATTACK, Members::One, Lens::default()),
             eps: job.recipe.eval.eps,
             seed: job.meta.seed,
             pass_on: PassOn::All,

@@ -1,0 +1,151 @@
+//! What is known of every image of an evaluation: the score sheet.
+
+use super::store::Page;
+
+/// What is known of one image under one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not attacked yet, or never, because it was wrong before.
+    Open,
+    /// Still right.
+    Robust,
+    /// Wrong.
+    Broken,
+}
+
+/// The sheet: members by images.
+pub struct Board {
+    /// H·W·C.
+    size: usize,
+    clean: Vec<bool>,
+    /// `[member][image]`.
+    verdicts: Vec<Vec<Verdict>>,
+    /// The member that broke each image first.
+    first: Vec<Option<usize>>,
+    /// `[N,H,W,C]`: of each image the first that broke it, else the last; clean where that is wrong already.
+    adversarial: Vec<f32>,
+}
+
+impl Board {
+    /// Before the first attack: which images are right when clean, and the images `[N,H,W,C]`.
+    pub fn new(clean: Vec<bool>, images: Vec<f32>, members: usize) -> Board {
+        let count = clean.len();
+        Board {
+            size: images.len() / count.max(1),
+            clean,
+            verdicts: vec![vec![Verdict::Open; count]; members],
+            first: vec![None; count],
+            adversarial: images,
+        }
+    }
+
+    /// The images that all of these members still have to attack: those right when clean that some of them has not seen, and,
+    /// where `survivors` alone are wanted, that no earlier member broke.
+    pub fn waiting(&self, members: std::ops::Range<usize>, survivors: bool) -> Vec<usize> {
+        let open = |&image: &usize| {
+            let unseen = members.clone().any(|member| self.verdicts[member][image] == Verdict::Open);
+            self.clean[image] && unseen && !(survivors && self.first[image].is_some())
+        };
+        (0..self.clean.len()).filter(open).collect()
+    }
+
+    /// Enter what a member did to the images at `places`, and return what a store must keep of it.
+    pub fn enter(&mut self, member: usize, places: &[usize], robust: &[bool], adversarial: &[f32]) -> Page {
+        let last = member + 1 == self.verdicts.len();
+        let mut page = Page { member, places: places.to_vec(), robust: robust.to_vec(), kept: Vec::new(), adversarial: Vec::new() };
+        for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.chunks_exact(self.size.max(1))) {
+            let untouched = self.first[place].is_none_or(|first| first == member);
+            if untouched && (last || !robust) {
+                page.kept.push(place);
+                page.adversarial.extend_from_slice(image);
+            }
+        }
+        self.take(&page);
+        page
+    }
+
+    /// Enter a page, new or from a store.
+    pub fn take(&mut self, page: &Page) {
+        for (&place, &robust) in page.places.iter().zip(&page.robust) {
+            self.verdicts[page.member][place] = if robust { Verdict::Robust } else { Verdict::Broken };
+            if !robust && self.first[place].is_none() {
+                self.first[place] = Some(page.member);
+            }
+        }
+        for (&place, image) in page.kept.iter().zip(page.adversarial.chunks_exact(self.size.max(1))) {
+            self.adversarial[place * self.size..(place + 1) * self.size].copy_from_slice(image);
+        }
+    }
+
+    /// Pairs of image and member that need no more work.
+    pub fn settled(&self) -> u64 {
+        self.verdicts.iter().flatten().filter(|&&verdict| verdict != Verdict::Open).count() as u64
+    }
+
+    /// The images right when clean that no member broke.
+    pub fn survivors(&self) -> usize {
+        self.clean.iter().zip(&self.first).filter(|(clean, first)| **clean && first.is_none()).count()
+    }
+
+    /// The images right when clean.
+    pub fn clean(&self) -> &[bool] {
+        &self.clean
+    }
+
+    /// Of each member: the images still right under it, and those that it alone or before all others broke. Where members pass
+    /// on survivors, an image that an earlier one broke counts as broken.
+    pub fn tally(&self, member: usize) -> (usize, usize) {
+        let right = |(image, verdict): (usize, &Verdict)| {
+            let earlier = *verdict == Verdict::Open && self.first[image].is_some_and(|first| first < member);
+            self.clean[image] && *verdict != Verdict::Broken && !earlier
+        };
+        let verdicts = &self.verdicts[member];
+        (
+            verdicts.iter().enumerate().filter(|&(image, verdict)| right((image, verdict))).count(),
+            self.first.iter().filter(|&&first| first == Some(member)).count(),
+        )
+    }
+
+    /// The member that broke each image first.
+    pub fn first(&self) -> &[Option<usize>] {
+        &self.first
+    }
+
+    /// The adversarial images, `[N,H,W,C]`.
+    pub fn adversarial(&self) -> &[f32] {
+        &self.adversarial
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board() -> Board {
+        Board::new(vec![true, true, false, true], vec![0.0; 8], 2)
+    }
+
+    #[test]
+    fn the_first_breaker_s_image_stays_and_the_last_member_s_survivors_are_kept() {
+        let mut board = board();
+        assert_eq!(board.waiting(0..1, false), [0, 1, 3]);
+        board.enter(0, &[0, 1, 3], &[false, true, true], &[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
+        assert_eq!(board.waiting(1..2, true), [1, 3]);
+        assert_eq!(board.waiting(1..2, false), [0, 1, 3]);
+        let page = board.enter(1, &[0, 1, 3], &[false, false, true], &[4.0, 4.0, 5.0, 5.0, 6.0, 6.0]);
+        assert_eq!(page.kept, [1, 3]);
+        assert_eq!(board.adversarial(), [1.0, 1.0, 5.0, 5.0, 0.0, 0.0, 6.0, 6.0]);
+        assert_eq!((board.tally(0), board.tally(1), board.survivors()), ((2, 1), (1, 1), 1));
+    }
+
+    #[test]
+    fn pages_bring_a_board_to_where_it_was() {
+        let (mut one, mut two) = (board(), board());
+        let pages =
+            [one.enter(0, &[0, 1, 3], &[false, true, true], &[1.0; 6]), one.enter(1, &[1, 3], &[true, false], &[2.0, 2.0, 3.0, 3.0])];
+        pages.iter().for_each(|page| two.take(page));
+        assert_eq!((one.adversarial(), one.first(), one.tally(1)), (two.adversarial(), two.first(), two.tally(1)));
+        assert!(two.waiting(1..2, true).is_empty() && two.waiting(1..2, false) == [0]);
+        assert_eq!(two.tally(1), (1, 1), "what the first broke is not right under the second");
+    }
+}

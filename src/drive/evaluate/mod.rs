@@ -1,0 +1,350 @@
+//! Accuracy, clean and under attack.
+//!
+//! Members attack one after another, each all images that are right when clean (or all that are still right), in full batches;
+//! every batch that is done may be kept on disk. At the end each adversarial image is judged once more.
+
+mod attacker;
+mod batches;
+mod board;
+mod store;
+
+pub use store::Store;
+
+use super::recipe::Members;
+use super::seen::Seen;
+use super::train::upload;
+use super::watch::{self, Watch};
+use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
+use crate::autodiff::{Keep, Lens, Pass};
+use crate::base::{Result, ensure, fail, usage};
+use crate::data::Images;
+use crate::nn::{Activity, Model};
+use crate::ops::{loss, reduce};
+use crate::record::with_interval;
+use crate::tensor::Tensor;
+use attacker::Attacker;
+use batches::{Again, in_batches};
+use board::Board;
+use std::fmt;
+use std::time::Instant;
+
+/// One attack through one lens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Member {
+    /// The attack.
+    pub attack: Attack,
+    /// What its gradients are seen through.
+    pub lens: Lens,
+}
+
+impl Member {
+    /// An attack through one lens, or through all 19 of the ensemble.
+    pub fn all(attack: Attack, members: Members, lens: Lens) -> Vec<Member> {
+        match members {
+            Members::One => vec![Member { attack, lens }],
+            Members::Ensemble => ensemble().into_iter().map(|lens| Member { attack, lens }).collect(),
+        }
+    }
+}
+
+/// What to evaluate.
+pub struct Question<'a> {
+    /// The images, in order.
+    pub images: &'a Images,
+    /// How many of them, from the first.
+    pub count: usize,
+    /// What attacks them, in order; an image is robust if it survives each.
+    pub members: Vec<Member>,
+    /// l-inf radius in 1/255.
+    pub eps: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Whether later members see survivors alone.
+    pub pass_on: PassOn,
+}
+
+impl fmt::Display for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.members.as_slice() {
+            [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
+            [Member { attack, .. }] => write!(f, "{attack} at {}/255", self.eps),
+            [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}/255", self.eps),
+            [] => f.write_str("nothing"),
+        }
+    }
+}
+
+/// Which images a member attacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassOn {
+    /// All that are right when clean, so that its own accuracy is known.
+    All,
+    /// Those that earlier members did not break (`--fast`).
+    Survivors,
+}
+
+/// What a member did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Who.
+    pub member: Member,
+    /// Its own robust accuracy in percent (with survivors alone: cumulative).
+    pub accuracy: f64,
+    /// Images that it broke and none before it.
+    pub kills: usize,
+}
+
+/// What came out. Classes are indices into the data set's.
+pub struct Answer {
+    /// Images looked at.
+    pub images: usize,
+    /// Clean accuracy in percent.
+    pub clean: f64,
+    /// Percent that are right when clean and under every member.
+    pub robust: f64,
+    /// Each member, in order.
+    pub members: Vec<Score>,
+    /// Adversarial images `[N,H,W,C]`: of each image the first that broke it, else the last; the clean image where that is
+    /// wrong already. Their accuracy is `robust`.
+    pub adversarial: Vec<f32>,
+    /// `[N]`: the classes seen in the clean and in the adversarial images.
+    pub predicted: [Vec<i32>; 2],
+    /// Whether each image survived.
+    pub survived: Vec<bool>,
+    /// What judging all adversarial images once more showed.
+    pub recheck: Recheck,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Every adversarial image, judged once more by a forward of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recheck {
+    /// The largest distance of a pixel from its clean one, in 1/255.
+    pub farthest: f64,
+    /// Images that were judged otherwise than before; the second verdict counts. On the CPU none.
+    pub changed: usize,
+}
+
+/// Images attacked together. Two threads share out slices of a few, so more gain nothing on a CPU; attacks that take very many
+/// forwards go in smaller batches, since what a killed evaluation loses is the batch under way.
+const BATCH: usize = 128;
+const LONG_BATCH: usize = 32;
+/// Iterations from which an attack is long.
+const LONG: usize = 1000;
+
+/// Attack the first images and judge on the network itself. Images wrong when clean count as not robust.
+///
+/// Errors (usage): an ensemble on a network without spikes, images of another size.
+pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result<Answer> {
+    evaluate_with(model, question, None, watch)
+}
+
+/// As [`evaluate`], with the pages of an earlier try in and this one's pages out.
+///
+/// Errors: also the disk's.
+pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<store::Page>)>, watch: &dyn Watch) -> Result<Answer> {
+    let spiking_lenses = question.members.iter().filter(|member| matches!(member.lens, Lens::Spiking(_))).count();
+    if model.spec().steps == 0 && spiking_lenses > 1 && question.members.iter().all(|member| member.attack == question.members[0].attack) {
+        return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
+    }
+    let count = question.count.min(question.images.len());
+    ensure!(count > 0 && !question.members.is_empty(), "eval: zero images or attacks to evaluate");
+    let clock = Instant::now();
+    watch.begin(&question.to_string(), (count * question.members.len()) as u64);
+    let trial = Trial { model, question, eps: (question.eps / 255.0) as f32, watch };
+    let images = question.images.batch(0..count)?.images;
+    let seen = trial.predict(&images)?;
+    let labels = &question.images.labels[..count];
+    let right = |seen: &[i32]| -> Vec<bool> { seen.iter().zip(labels).map(|(&seen, &label)| seen == i32::from(label)).collect() };
+    let mut board = Board::new(right(&seen), images.clone(), question.members.len());
+    let mut store = store.map(|(store, pages)| {
+        pages.iter().for_each(|page| board.take(page));
+        store
+    });
+    trial.attack(&mut board, store.as_mut())?;
+
+    let (adversarial, again) = (board.adversarial().to_vec(), trial.predict(board.adversarial())?);
+    let farthest = trial.distance(&images, &adversarial)?;
+    let survived: Vec<bool> = board.clean().iter().zip(right(&again)).map(|(&clean, right)| clean && right).collect();
+    let changed = survived.iter().zip(board.first()).zip(board.clean()).filter(|((now, first), clean)| **now != (first.is_none() && **clean));
+    let recheck = Recheck { farthest, changed: changed.count() };
+    let percent = |part: usize| 100.0 * part as f64 / count as f64;
+    let holds = |flags: &[bool]| percent(flags.iter().filter(|&&flag| flag).count());
+    let score = |(index, &member): (usize, &Member)| {
+        let (right, kills) = board.tally(index);
+        Score { member, accuracy: percent(right), kills }
+    };
+    let answer = Answer {
+        images: count,
+        clean: holds(board.clean()),
+        robust: holds(&survived),
+        members: question.members.iter().enumerate().map(score).collect(),
+        adversarial,
+        predicted: [seen, again],
+        survived,
+        recheck,
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    if let Some(mut store) = store {
+        store.clear()?;
+    }
+    watch.end(&format!(
+        "{question}: clean {} %, robust {} % of {count} images, {:.1} s",
+        with_interval(answer.clean, count),
+        with_interval(answer.robust, count),
+        answer.seconds
+    ));
+    Ok(answer)
+}
+
+/// What all batches of an evaluation have in common.
+struct Trial<'a> {
+    model: &'a Model,
+    question: &'a Question<'a>,
+    eps: f32,
+    watch: &'a dyn Watch,
+}
+
+impl Trial<'_> {
+    /// All members on all images that they have to attack.
+    fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
+        let Trial { model, question, eps, watch } = *self;
+        let members = question.members.len();
+        let survivors = question.pass_on == PassOn::Survivors;
+        let mut attacker = Attacker::new(model, &question.members, survivors, eps, Noise::new(question.seed, 0));
+        let mut smallest = usize::MAX;
+        let count = board.clean().len();
+        for group in attacker.groups() {
+            let todo = board.waiting(group.clone(), survivors);
+            watch.advance(((count - todo.len()) * group.len()) as u64);
+            let long = question.members[group.start].attack.iterations().is_some_and(|iterations| iterations >= LONG);
+            let size = in_batches(todo.len(), if long { LONG_BATCH } else { BATCH }, |range, again| {
+                if again == Again::Yes {
+                    attacker.forget(); // and with its recordings goes their memory
+                }
+                watch.remark(&self.status(board, group.start));
+                let places = &todo[range];
+                let batch = question.images.gather(places)?;
+                let (images, labels) = upload(model, &batch);
+                let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
+                for (member, adversarial) in group.clone().zip(attacker.perturb(&group, &targets)?) {
+                    let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
+                    let robust: Vec<bool> = seen.iter().zip(&batch.labels).map(|(seen, label)| seen == label).collect();
+                    let page = board.enter(member, places, &robust, &adversarial.to_vec());
+                    let done = member + 1 == members && places.last() == todo.last();
+                    if let Some(store) = store.as_deref_mut().filter(|_| !done) {
+                        store.append(&page)?;
+                    }
+                    watch.advance(places.len() as u64);
+                }
+                Ok(())
+            });
+            // An interrupt, or a disk that is full: what is kept is a place to go on from.
+            let size = size.map_err(|error| match store.as_deref() {
+                Some(store) if store.is_begun() => error.within(format!("what is done is kept in {}; --resume goes on", store.folder().display())),
+                _ => error,
+            })?;
+            smallest = if todo.is_empty() { smallest } else { smallest.min(size) };
+            attacker.finish(&group);
+        }
+        if smallest < LONG_BATCH {
+            watch.remark(&format!("{smallest} images at a time: more do not fit the device's memory"));
+        }
+        Ok(())
+    }
+
+    /// For the bar: who attacks, and how many are still right.
+    fn status(&self, board: &Board, member: usize) -> String {
+        let survivors = board.survivors();
+        match self.question.members.as_slice() {
+            [_] => format!("{survivors} survive"),
+            all => format!("{} ({} of {}), {survivors} survive", all[member].label(all), member + 1, all.len()),
+        }
+    }
+
+    /// The class that the network itself sees in each of these images `[N,H,W,C]`.
+    fn predict(&self, images: &[f32]) -> Result<Vec<i32>> {
+        let [channels, height, width] = self.model.spec().input;
+        let size = channels * height * width;
+        ensure!(images.len() % size.max(1) == 0, "eval: the images do not have the {height}x{width}x{channels} that the network takes");
+        let mut seen = Vec::new();
+        in_batches(images.len() / size, BATCH, |range, _| {
+            watch::check()?;
+            let batch = Tensor::from_slice(
+                self.model.device(),
+                [range.len(), height, width, channels],
+                &images[range.start * size..range.end * size],
+            );
+            seen.extend(classes(&Seen { model: self.model }.logits(&batch, Lens::default())?)?);
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+
+    /// The largest distance between two pixels in 1/255. Errors: a pixel beyond the ball or outside [0,1]; a bug of an attack.
+    fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
+        let size = clean.len() / self.question.count.max(1);
+        let mut farthest = 0.0f64;
+        for (index, (&x, &adv)) in clean.iter().zip(adversarial).enumerate() {
+            let distance = f64::from((adv - x).abs());
+            // x ± eps rounds by half a unit in the last place of 1 at most.
+            let inside = distance <= f64::from(self.eps) + f64::from(f32::EPSILON);
+            ensure!(
+                inside && (0.0..=1.0).contains(&adv),
+                "eval: image {}: an adversarial pixel is {adv}, {distance} from the clean one; eps is {} (this is a bug of the attack)",
+                index / size.max(1),
+                self.eps
+            );
+            farthest = farthest.max(255.0 * distance);
+        }
+        Ok(farthest)
+    }
+}
+
+impl Member {
+    /// What tells this member from the others: its lens, or, where attacks differ, its attack.
+    pub fn label(&self, all: &[Member]) -> String {
+        if all.iter().all(|other| other.attack == self.attack) { self.lens.to_string() } else { self.attack.to_string() }
+    }
+}
+
+/// The class of each row of logits. Errors: logits that are not finite, which would count as some class.
+pub fn classes(logits: &Tensor) -> Result<Vec<i32>> {
+    sound(logits)?;
+    Ok(loss::predictions(logits)?.to_vec().into_iter().map(|class| class as i32).collect())
+}
+
+/// Errors: logits that are not finite, which would count as some class.
+pub fn sound(logits: &Tensor) -> Result<()> {
+    let finite = reduce::finite(&[logits])?.to_vec();
+    ensure!(finite == [1], "the logits are not finite: the network overflows, or the device computes wrong (caltrop selftest tells)");
+    Ok(())
+}
+
+/// Clean accuracy in percent and the firing of every layer of neurons, on the first `count` images.
+pub fn infer(model: &Model, images: &Images, count: usize) -> Result<(f64, Vec<Activity>)> {
+    let count = count.min(images.len());
+    ensure!(count > 0, "eval: zero images to evaluate");
+    let (mut correct, mut activity) = (0, Vec::<Activity>::new());
+    let pass = Pass::eval(model.spec().fire(), Keep::Spikes);
+    for start in (0..count).step_by(32) {
+        watch::check()?;
+        let batch = images.batch(start..(start + 32).min(count))?;
+        let (pixels, _) = upload(model, &batch);
+        let (logits, trace) = model.forward(&pixels, &pass)?;
+        let predicted = classes(&logits)?;
+        correct += predicted.iter().zip(&batch.labels).filter(|(predicted, label)| predicted == label).count();
+        let more = model.activity(&trace);
+        if activity.is_empty() {
+            activity = more;
+        } else {
+            for (total, more) in activity.iter_mut().zip(more) {
+                total.spikes += more.spikes;
+                total.silent += more.silent;
+                total.neurons += more.neurons;
+            }
+        }
+    }
+    Ok((100.0 * correct as f64 / count as f64, activity))
+}

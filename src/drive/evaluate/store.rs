@@ -1,0 +1,110 @@
+//! An evaluation on disk, so that one that was killed goes on.
+//!
+//! A folder with the question as text and a page for every batch that a member is done with. A page is written whole or not
+//! at all, and holds each adversarial image once at most, so the folder never grows beyond the images themselves.
+
+use crate::base::{Error, Result, fail, file};
+use crate::checkpoint::{Kind, TensorFile, save_tensors};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What one member did to some images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The member.
+    pub member: usize,
+    /// The images, by index.
+    pub places: Vec<usize>,
+    /// `[places]`: whether each is still right.
+    pub robust: Vec<bool>,
+    /// The images whose adversarial one is kept.
+    pub kept: Vec<usize>,
+    /// `[kept,H,W,C]`.
+    pub adversarial: Vec<f32>,
+}
+
+/// The pages of one evaluation.
+pub struct Store {
+    folder: PathBuf,
+    question: String,
+    next: usize,
+    made: bool,
+}
+
+const QUESTION: &str = "question.txt";
+
+impl Store {
+    /// The store in `folder` for the evaluation that `question` describes, and the pages in it if it is to `resume`. Otherwise,
+    /// and where another question was asked, old pages are removed. The folder is made with the first page.
+    ///
+    /// Errors: pages that cannot be read or removed.
+    pub fn open(folder: &Path, question: &str, resume: bool) -> Result<(Store, Vec<Page>)> {
+        let mut store = Store { folder: folder.to_path_buf(), question: question.to_string(), next: 0, made: false };
+        let same = fs::read_to_string(folder.join(QUESTION)).is_ok_and(|text| text == question);
+        if !(resume && same) {
+            store.clear()?;
+            return Ok((store, Vec::new()));
+        }
+        file::sweep(folder);
+        let mut pages = Vec::new();
+        while store.page(store.next).exists() {
+            pages.push(read(&store.page(store.next))?);
+            store.next += 1;
+        }
+        store.made = true;
+        Ok((store, pages))
+    }
+
+    fn page(&self, index: usize) -> PathBuf {
+        self.folder.join(format!("{index:06}.safetensors"))
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether there is anything to go on from.
+    pub fn is_begun(&self) -> bool {
+        self.next > 0
+    }
+
+    /// Write a page. Errors: the disk.
+    pub fn append(&mut self, page: &Page) -> Result<()> {
+        if !self.made {
+            file::folder(&self.folder)?;
+            file::write(&self.folder.join(QUESTION), self.question.as_bytes())?;
+            self.made = true;
+        }
+        let integers = |values: &[usize]| Kind::Integers(values.iter().map(|&value| value as i64).collect());
+        let size = page.adversarial.len() / page.kept.len().max(1);
+        let tensors = [
+            ("member".into(), vec![1], integers(&[page.member])),
+            ("places".into(), vec![page.places.len()], integers(&page.places)),
+            ("robust".into(), vec![page.robust.len()], Kind::Integers(page.robust.iter().map(|&robust| i64::from(robust)).collect())),
+            ("kept".into(), vec![page.kept.len()], integers(&page.kept)),
+            ("adversarial".into(), vec![page.kept.len(), size], Kind::Floats(page.adversarial.clone())),
+        ];
+        save_tensors(&self.page(self.next), &tensors)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Remove it: the evaluation is done. Errors: the disk.
+    pub fn clear(&mut self) -> Result<()> {
+        (self.next, self.made) = (0, false);
+        match fs::remove_dir_all(&self.folder) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &self.folder, &cause)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Page> {
+    let file = TensorFile::open(path)?;
+    let count = |value: i64| usize::try_from(value).map_err(|_| fail!("{}: the index {value}", path.display()));
+    let counts = |name: &str| file.integers(name)?.into_iter().map(count).collect::<Result<Vec<usize>>>();
+    let member = *counts("member")?.first().ok_or_else(|| fail!("{}: no member", path.display()))?;
+    let robust = file.integers("robust")?.into_iter().map(|robust| robust != 0).collect();
+    Ok(Page { member, places: counts("places")?, robust, kept: counts("kept")?, adversarial: file.floats("adversarial")? })
+}
