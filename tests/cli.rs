@@ -16,6 +16,7 @@ mod cli {
     mod bench;
     mod data;
     mod emulated;
+    mod evaluation;
     mod files;
     mod get;
     mod good;

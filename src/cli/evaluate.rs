@@ -8,7 +8,8 @@ use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
-use crate::drive::{Member, Members, PassOn, Question, Store, Watch, evaluate_with};
+use crate::data;
+use crate::drive::{Member, Members, Page, PassOn, Question, Store, Watch, evaluate_with};
 use crate::nn::Model;
 use crate::record::{wilson, with_interval};
 use crate::zoo::MOST_STEPS;
@@ -70,7 +71,12 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
     };
     let watch = Shown::new(common.quiet);
-    let store = store(args, &question, &[format!("{}", device.precision()), format!("T = {}", model.spec().steps), data.name.into()], &watch)?;
+    let held = [
+        format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
+        format!("images {} of {}", count, data.fingerprint()),
+        format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
+    ];
+    let store = store(args, &question, &held, &watch)?;
     let answer = evaluate_with(&model, &question, store, &watch)?;
     if let Some(path) = &args.save {
         let (n, images) = (answer.images, &data.test);
@@ -90,21 +96,26 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         let members: Vec<_> = answer
             .members
             .iter()
-            .map(|(lens, accuracy)| json!({"name": lens.to_string(), "accuracy": accuracy, "ci95": ci95(*accuracy)}))
+            .map(|score| {
+                let name = score.member.label(&question.members);
+                json!({"name": name, "accuracy": score.accuracy, "ci95": ci95(score.accuracy), "first_to_break": score.kills})
+            })
             .collect();
         let result = json!({
             "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
             "robust_ci95": ci95(answer.robust), "attack": attack.name(), "ensemble": args.ensemble,
             "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
             "steps": model.spec().steps, "seconds": answer.seconds, "version": version(), "device": device.describe(), "members": members,
+            "recheck": {"farthest": answer.recheck.farthest, "changed": answer.recheck.changed},
         });
         let text = serde_json::to_string_pretty(&result).map_err(|cause| fail!("json: {cause}"))? + "\n";
         file::write(path, text.as_bytes())?;
     }
     let told = |percent| with_interval(percent, answer.images);
-    if args.ensemble {
-        for (lens, accuracy) in &answer.members {
-            say(format!("{:<14} {:>17} %", lens.to_string(), told(*accuracy)))?;
+    if answer.members.len() > 1 {
+        for score in &answer.members {
+            let name = score.member.label(&question.members);
+            say(format!("{name:<14} {:>17} %  breaks {:>5} that none before it broke", told(score.accuracy), score.kills))?;
         }
     }
     say(format!(
@@ -114,6 +125,32 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         args.eps,
         answer.images
     ))
+}
+
+/// Where an evaluation keeps what is done, and what an interrupted one left there.
+///
+/// It lies beside the checkpoint, in a folder that is named by the question and goes when that is answered.
+fn store(args: &Eval, question: &Question, held: &[String], watch: &dyn Watch) -> Result<Option<(Store, Vec<Page>)>> {
+    let slug: String = question.to_string().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name = args.checkpoint.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = args.checkpoint.with_file_name(format!("{name}.eval-{slug}-seed{}", args.seed));
+    let members: Vec<String> = question.members.iter().map(|member| format!("{} {}", member.attack, member.lens)).collect();
+    let text = format!("{question}, seed {}, {:?}\n{}\n{}\n", args.seed, question.pass_on, held.join("\n"), members.join("\n"));
+    if !folder.exists() && file::writable(&folder).is_err() {
+        if args.resume {
+            return Err(fail!("--resume: an evaluation is kept beside its checkpoint, and that folder cannot be written: {}", folder.display()));
+        }
+        return Ok(None); // nothing to go on from, should it be interrupted
+    }
+    let (store, pages) = Store::open(&folder, &text, args.resume)?;
+    if args.resume {
+        watch.begin("", 0);
+        watch.end(&match pages.len() {
+            0 => format!("--resume: nothing was kept in {}; from the beginning", folder.display()),
+            pages => format!("{pages} batches were done before"),
+        });
+    }
+    Ok(Some((store, pages)))
 }
 
 /// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.

@@ -74,10 +74,10 @@ fn columns() -> usize {
     terminal_size::terminal_size_of(std::io::stdout()).map_or(usize::MAX, |(width, _)| usize::from(width.0))
 }
 
-/// The error of a command that saves nothing on its way.
+/// The error of a command that has saved nothing on its way, unless it says otherwise.
 fn afresh(error: Error) -> Error {
     match error.kind() {
-        Kind::Interrupted => Error::new(Kind::Interrupted, "interrupted; nothing was written, start the same command again"),
+        Kind::Interrupted if error.to_string() == "interrupted" => Error::new(Kind::Interrupted, "interrupted; nothing was written, start the same command again"),
         _ => error,
     }
 }

@@ -147,11 +147,11 @@ impl Device {
     }
 
     /// How many images go through a network together where `cached` of them fill a core's cache and none sees another:
-    /// those on the CPU, which gives each slice to a thread; all of them on a GPU.
-    pub fn slice_of(&self, cached: usize) -> usize {
+    /// those on the CPU, which gives each slice to a thread (fewer, where else a thread would have none); all of them on a GPU.
+    pub fn slice_of(&self, cached: usize, images: usize) -> usize {
         match self {
-            Device::Cpu(_) => cached,
-            Device::Gpu(_) => usize::MAX,
+            Device::Cpu(cpu) => cached.min(images.div_ceil(cpu.threads())).max(1),
+            Device::Gpu(_) => images.max(1),
         }
     }
 }

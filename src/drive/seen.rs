@@ -24,7 +24,7 @@ impl Seen<'_> {
     /// Images (or their logits) cut into slices.
     fn slices(&self, x: &Tensor) -> Vec<Tensor> {
         let (images, cached) = (x.shape()[0], if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE });
-        let size = self.model.device().slice_of(cached).min(images.max(1));
+        let size = self.model.device().slice_of(cached, images);
         (0..images).step_by(size).map(|start| x.slice(start..(start + size).min(images))).collect()
     }
 

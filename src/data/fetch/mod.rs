@@ -135,7 +135,7 @@ fn download(remote: &Remote, site: &str, whole: &Path, watch: &dyn Watch) -> Res
 }
 
 /// The MD5 sum of a file.
-fn checksum(path: &Path) -> Result<String> {
+pub fn checksum(path: &Path) -> Result<String> {
     let failed = |cause: std::io::Error| Error::io("cannot read", path, &cause);
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let (mut sum, mut buffer) = (Md5::new(), vec![0; 1 << 20]);

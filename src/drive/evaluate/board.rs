@@ -77,11 +77,6 @@ impl Board {
         }
     }
 
-    /// Pairs of image and member that need no more work.
-    pub fn settled(&self) -> u64 {
-        self.verdicts.iter().flatten().filter(|&&verdict| verdict != Verdict::Open).count() as u64
-    }
-
     /// The images right when clean that no member broke.
     pub fn survivors(&self) -> usize {
         self.clean.iter().zip(&self.first).filter(|(clean, first)| **clean && first.is_none()).count()

@@ -8,7 +8,7 @@ mod batches;
 mod board;
 mod store;
 
-pub use store::Store;
+pub use store::{Page, Store};
 
 use super::recipe::Members;
 use super::seen::Seen;
@@ -16,7 +16,7 @@ use super::train::upload;
 use super::watch::{self, Watch};
 use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
-use crate::base::{Result, ensure, fail, usage};
+use crate::base::{Error, Result, ensure, usage};
 use crate::data::Images;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
@@ -143,7 +143,7 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
 /// As [`evaluate`], with the pages of an earlier try in and this one's pages out.
 ///
 /// Errors: also the disk's.
-pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<store::Page>)>, watch: &dyn Watch) -> Result<Answer> {
+pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
     let spiking_lenses = question.members.iter().filter(|member| matches!(member.lens, Lens::Spiking(_))).count();
     if model.spec().steps == 0 && spiking_lenses > 1 && question.members.iter().all(|member| member.attack == question.members[0].attack) {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
@@ -242,7 +242,10 @@ impl Trial<'_> {
             });
             // An interrupt, or a disk that is full: what is kept is a place to go on from.
             let size = size.map_err(|error| match store.as_deref() {
-                Some(store) if store.is_begun() => error.within(format!("what is done is kept in {}; --resume goes on", store.folder().display())),
+                Some(store) if store.is_begun() => {
+                    let kept = store.folder().display();
+                    Error::new(error.kind(), format!("{error}; what is done is kept in {kept}, the same command with --resume goes on"))
+                }
                 _ => error,
             })?;
             smallest = if todo.is_empty() { smallest } else { smallest.min(size) };
@@ -267,7 +270,7 @@ impl Trial<'_> {
     fn predict(&self, images: &[f32]) -> Result<Vec<i32>> {
         let [channels, height, width] = self.model.spec().input;
         let size = channels * height * width;
-        ensure!(images.len() % size.max(1) == 0, "eval: the images do not have the {height}x{width}x{channels} that the network takes");
+        ensure!(images.len().is_multiple_of(size.max(1)), "eval: the images do not have the {height}x{width}x{channels} that the network takes");
         let mut seen = Vec::new();
         in_batches(images.len() / size, BATCH, |range, _| {
             watch::check()?;

@@ -3,9 +3,10 @@
 //! A folder with the question as text and a page for every batch that a member is done with. A page is written whole or not
 //! at all, and holds each adversarial image once at most, so the folder never grows beyond the images themselves.
 
-use crate::base::{Error, Result, fail, file};
+use crate::base::{Error, Result, ensure, fail, file};
 use crate::checkpoint::{Kind, TensorFile, save_tensors};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What one member did to some images.
@@ -28,7 +29,8 @@ pub struct Store {
     folder: PathBuf,
     question: String,
     next: usize,
-    made: bool,
+    /// Held while this process writes here; None before there is a folder.
+    claimed: Option<File>,
 }
 
 const QUESTION: &str = "question.txt";
@@ -37,11 +39,18 @@ impl Store {
     /// The store in `folder` for the evaluation that `question` describes, and the pages in it if it is to `resume`. Otherwise,
     /// and where another question was asked, old pages are removed. The folder is made with the first page.
     ///
-    /// Errors: pages that cannot be read or removed.
+    /// Errors: another process writes there, pages that cannot be read or removed.
     pub fn open(folder: &Path, question: &str, resume: bool) -> Result<(Store, Vec<Page>)> {
-        let mut store = Store { folder: folder.to_path_buf(), question: question.to_string(), next: 0, made: false };
-        let same = fs::read_to_string(folder.join(QUESTION)).is_ok_and(|text| text == question);
+        let mut store = Store { folder: folder.to_path_buf(), question: question.to_string(), next: 0, claimed: None };
+        let Ok(mut file) = File::open(folder.join(QUESTION)) else {
+            store.clear()?;
+            return Ok((store, Vec::new()));
+        };
+        store.claim(&file)?;
+        let mut before = String::new();
+        let same = file.read_to_string(&mut before).is_ok() && before == question;
         if !(resume && same) {
+            drop(file);
             store.clear()?;
             return Ok((store, Vec::new()));
         }
@@ -51,8 +60,13 @@ impl Store {
             pages.push(read(&store.page(store.next))?);
             store.next += 1;
         }
-        store.made = true;
+        store.claimed = Some(file);
         Ok((store, pages))
+    }
+
+    fn claim(&self, question: &File) -> Result<()> {
+        ensure!(file::claim(question), "another evaluation writes to {}; wait for it, or give this one another --seed", self.folder.display());
+        Ok(())
     }
 
     fn page(&self, index: usize) -> PathBuf {
@@ -71,10 +85,13 @@ impl Store {
 
     /// Write a page. Errors: the disk.
     pub fn append(&mut self, page: &Page) -> Result<()> {
-        if !self.made {
+        if self.claimed.is_none() {
+            let path = self.folder.join(QUESTION);
             file::folder(&self.folder)?;
-            file::write(&self.folder.join(QUESTION), self.question.as_bytes())?;
-            self.made = true;
+            file::write(&path, self.question.as_bytes())?;
+            let question = File::open(&path).map_err(|cause| Error::io("cannot read", &path, &cause))?;
+            self.claim(&question)?;
+            self.claimed = Some(question);
         }
         let integers = |values: &[usize]| Kind::Integers(values.iter().map(|&value| value as i64).collect());
         let size = page.adversarial.len() / page.kept.len().max(1);
@@ -92,7 +109,7 @@ impl Store {
 
     /// Remove it: the evaluation is done. Errors: the disk.
     pub fn clear(&mut self) -> Result<()> {
-        (self.next, self.made) = (0, false);
+        (self.next, self.claimed) = (0, None);
         match fs::remove_dir_all(&self.folder) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &self.folder, &cause)),
             _ => Ok(()),

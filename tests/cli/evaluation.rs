@@ -1,0 +1,90 @@
+//! Evaluations that are killed, interrupted and gone on with.
+#![cfg(unix)]
+
+use super::house::{House, RECIPE};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const KEPT: &str = "out/snn.eval-ensemble-pgd-60-at-8-255-seed3";
+
+fn house(name: &str) -> House {
+    let house = House::new(name);
+    house.data();
+    house.write("mini.toml", RECIPE);
+    house.good("run mini.toml --data data --out out --set ann.epochs=1 --set snn.epochs=1 --quiet");
+    house
+}
+
+fn line(fast: &str) -> String {
+    format!("eval out/snn.safetensors --data data --attack pgd --iterations 60 --ensemble {fast} --seed 3 --json out.json --save adv")
+}
+
+/// What must not depend on how often the evaluation was stopped.
+fn outcome(house: &House) -> (serde_json::Value, Vec<u8>) {
+    let mut json = house.json("out.json");
+    json.as_object_mut().unwrap().remove("seconds");
+    (json, house.read("adv"))
+}
+
+fn pages(house: &House) -> usize {
+    std::fs::read_dir(house.root.join(KEPT)).map_or(0, |entries| {
+        entries.flatten().filter(|entry| entry.path().extension().is_some_and(|extension| extension == "safetensors")).count()
+    })
+}
+
+#[test]
+fn an_evaluation_killed_at_any_moment_goes_on_to_the_same_result() {
+    let house = house("killed");
+    for fast in ["", "--fast"] {
+        house.good(&line(fast));
+        let whole = outcome(&house);
+        assert!(!house.has(KEPT), "what was kept outlived the evaluation");
+        let mut resume = "";
+        for more in [1, 5, 3] {
+            let (before, command) = (if resume.is_empty() { 0 } else { pages(&house) }, format!("{} {resume}", line(fast)));
+            let mut child = house.command(&command).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            while pages(&house) < before + more {
+                std::thread::sleep(Duration::from_millis(2));
+                assert!(child.try_wait().unwrap().is_none(), "{command}: over before it could be killed");
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            resume = "--resume";
+        }
+        let said = house.good(&format!("{} --resume", line(fast))).err;
+        assert!(said.contains("batches were done before"), "{said}");
+        assert!(whole == outcome(&house), "{fast}: another result");
+        assert!(!house.has(KEPT));
+    }
+}
+
+#[test]
+fn an_interrupt_says_what_is_kept_and_another_question_starts_afresh() {
+    let house = house("asked");
+    let mut child = house.command(&line("")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while pages(&house) < 1 {
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(child.try_wait().unwrap().is_none(), "over before it could be interrupted");
+    }
+    // While it runs, nobody else writes there.
+    let other = house.run(&line(""));
+    assert!(other.code == Some(1) && other.err.contains("another evaluation writes to"), "{}", other.err);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(last.starts_with("caltrop: ") && last.contains("interrupted") && last.contains("--resume") && last.contains(KEPT), "{said}");
+    assert!(!house.has("out.json") && !house.has("adv"));
+
+    // The same words about another network are another question: none of its pages may count.
+    let kept = pages(&house);
+    assert!(kept > 0);
+    house.good("convert out/ann.safetensors --data data --batches 2 --calibration-steps 5 --out other.safetensors --quiet");
+    std::fs::copy(house.root.join("other.safetensors"), house.root.join("out/snn.safetensors")).unwrap();
+    let said = house.good(&format!("{} --resume", line("--fast"))).err;
+    assert!(said.contains("nothing was kept"), "{said}");
+    let resumed = outcome(&house);
+    house.good(&line("--fast"));
+    assert!(resumed == outcome(&house));
+}
