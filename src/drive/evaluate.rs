@@ -79,6 +79,7 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     if question.members == Members::Ensemble && model.spec().steps == 0 {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
     }
+    question.attack.suits(model.spec().classes)?;
     let count = question.count.min(question.images.len());
     ensure!(count > 0, "eval: zero images to evaluate");
     let eps = (question.eps / 255.0) as f32;
