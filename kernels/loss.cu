@@ -91,7 +91,7 @@ KERNEL(loss_boosted_cross_entropy, 128, 4, const float* logits, const int* label
 DEVI unsigned long long next_in_order(const float* z, uint32_t classes, unsigned long long before) {
     unsigned long long best = 0;
     for (uint32_t k = lane(); k < classes; k += 32) {
-        uint32_t bits = __float_as_uint(z[k]);
+        uint32_t bits = __float_as_uint(z[k] + 0.0f);  // 0 and -0 are equal
         bits ^= (uint32_t)((int)bits >> 31) | 0x80000000u;
         unsigned long long entry = (unsigned long long)bits << 32 | ~k;
         if (entry < before) best = max(best, entry);
@@ -122,6 +122,44 @@ KERNEL(loss_dlr, 128, 4, const float* logits, const int* labels, float* values, 
         dz[k] = (float)g;
     }
     if (lane() == 0) values[n] = (float)(-over / under);
+}
+
+// At least 4 classes; targets [N], the wanted ones.
+KERNEL(loss_dlr_targeted, 128, 4, const float* logits, const int* labels, const int* targets, float* values, float* dlogits, uint32_t rows,
+       uint32_t classes) {
+    uint32_t n = row_of_warp();
+    if (n >= rows) return;
+    uint32_t y = (uint32_t)labels[n], target = (uint32_t)targets[n];
+    const float* z = logits + (uint64_t)n * classes;
+    float* dz = dlogits + (uint64_t)n * classes;
+    if (y >= classes || target >= classes) return refuse(values + n, dz, classes);
+    unsigned long long one = next_in_order(z, classes, ~0ull), two = next_in_order(z, classes, one), three = next_in_order(z, classes, two);
+    uint32_t first = class_of(one), third = class_of(three), fourth = class_of(next_in_order(z, classes, three));
+    double over = (double)z[y] - (double)z[target], under = (double)z[first] - 0.5 * ((double)z[third] + (double)z[fourth]) + 1e-12;
+    double slope = 1.0 / under, bend = over / (under * under);
+    for (uint32_t k = lane(); k < classes; k += 32) {
+        double g = k == y ? -slope : 0.0;
+        if (k == target) g += slope;
+        if (k == first) g += bend;
+        if (k == third || k == fourth) g -= 0.5 * bend;
+        dz[k] = (float)g;
+    }
+    if (lane() == 0) values[n] = (float)(-over / under);
+}
+
+// The class at `rank` among those other than the label's, by falling logits; 0 where there are too few.
+KERNEL(loss_rival, 128, 4, const float* logits, const int* labels, uint32_t rank, int* rivals, uint32_t rows, uint32_t classes) {
+    uint32_t n = row_of_warp();
+    if (n >= rows) return;
+    const float* z = logits + (uint64_t)n * classes;
+    unsigned long long entry = ~0ull;
+    uint32_t passed = 0, found = 0;
+    for (uint32_t k = 0; k < classes && passed <= rank; k++) {
+        entry = next_in_order(z, classes, entry);
+        if (class_of(entry) == (uint32_t)labels[n]) continue;
+        if (passed++ == rank) found = class_of(entry);
+    }
+    if (lane() == 0) rivals[n] = (int)found;
 }
 
 // KL(q || p): p of adv, q of clean, both [N,K].
@@ -200,16 +238,4 @@ KERNEL(loss_hits, 128, 4, const float* logits, const int* labels, uint32_t* hits
     bool sound = true;
     for (uint32_t k = 0; k < classes; k++) sound = sound && z[k] == z[k];
     hits[n] = sound && (int)best_of(z, classes) == labels[n] ? 1 : 0;
-}
-
-// The first of the largest other than the label's; 0 where there is none.
-KERNEL(loss_runner_up, 128, 4, const float* logits, const int* labels, int* seconds, uint32_t rows, uint32_t classes) {
-    uint32_t n = blockIdx.x * blockDim.x + threadIdx.x;
-    if (n >= rows) return;
-    const float* z = logits + (uint64_t)n * classes;
-    int best = -1;
-    for (int k = 0; k < (int)classes; k++) {
-        if (k != labels[n] && !(best >= 0 && z[best] >= z[k])) best = k;
-    }
-    seconds[n] = max(best, 0);
 }

@@ -1,5 +1,6 @@
 // What attacks do to pixels. Images are [N,H,W,C]; `len` is H*W*C. sign(0) = 0.
-// Floor: noise writes 4 bytes a number, displace moves 12, signed_step 16, sign 8.
+// Floor: noise writes 4 bytes a number, displace moves 12, signed_step 16, sign 8, momentum_step 20 (l2: read three times, twice from L2
+// where an image is small), unit 8, replace 8 of the rows that it overwrites.
 #include "flat.cuh"
 #include "philox.cuh"
 
@@ -94,4 +95,77 @@ KERNEL(pixel_signed_step, 256, 4, const float* x, const float* adv, const float*
         a.at[j] = clamp(a.at[j] + away, 0.0f, 1.0f);
     }
     store_four(out, i, count, a);
+}
+
+// adv + share * (z - adv) + (1 - share) * (adv - old). Operation by operation as on the CPU.
+DEVI float mixed(float adv, float old, float z, float share) { return adv + share * (z - adv) + (1.0f - share) * (adv - old); }
+
+DEVI float project(float x, float z, float eps) { return clamp(x + clamp(z - x, -eps, eps), 0.0f, 1.0f); }
+
+// The images x, adv, old, gradient [N,len], steps [N]; out [N,len]. Image blockIdx.x, a thread a number.
+KERNEL(pixel_momentum_step_linf, 256, 4, const float* x, const float* adv, const float* old, const float* gradient, const float* steps,
+       float eps, float share, float* out, uint32_t len) {
+    uint32_t in_image = blockIdx.y * blockDim.x + threadIdx.x;
+    if (in_image >= len) return;
+    uint64_t i = (uint64_t)blockIdx.x * len + in_image;
+    float z = project(x[i], adv[i] + steps[blockIdx.x] * sign_of(gradient[i]), eps);
+    out[i] = project(x[i], mixed(adv[i], old[i], z, share), eps);
+}
+
+// Guards a division by a norm.
+constexpr double LEAST = 1e-12;
+
+// All threads of a block of 256: the root of the sum of of(i)^2 over an image.
+template <class Of> DEVI double length(uint32_t len, const Of& of) {
+    double sum = 0.0;
+    for (uint32_t i = threadIdx.x; i < len; i += 256) {
+        double v = of(i);
+        sum += v * v;
+    }
+    return sqrt(block_sum<256>(sum));
+}
+
+// The factor that draws a difference of this length into the ball.
+DEVI float drawn_in(float eps, double length) { return (float)((length < eps ? length : (double)eps) / (length + LEAST)); }
+
+// The same in the l2 ball: a block an image, which it walks three times.
+KERNEL(pixel_momentum_step_l2, 256, 4, const float* x, const float* adv, const float* old, const float* gradient, const float* steps,
+       float eps, float share, float* out, uint32_t len) {
+    uint64_t at = (uint64_t)blockIdx.x * len;
+    x += at, adv += at, old += at, gradient += at, out += at;
+    float scale = (float)((double)steps[blockIdx.x] / (length(len, [=](uint32_t i) { return gradient[i]; }) + LEAST));
+    auto moved = [=](uint32_t i) { return adv[i] + scale * gradient[i] - x[i]; };
+    float first = drawn_in(eps, length(len, moved));
+    auto away = [=](uint32_t i) { return mixed(adv[i], old[i], clamp(x[i] + first * moved(i), 0.0f, 1.0f), share) - x[i]; };
+    float second = drawn_in(eps, length(len, away));
+    for (uint32_t i = threadIdx.x; i < len; i += 256) out[i] = clamp(x[i] + second * away(i), 0.0f, 1.0f);
+}
+
+// x [N,len] by image over its norm; a block of 256 an image.
+KERNEL(pixel_unit_l2, 256, 4, const float* x, float* out, uint32_t len) {
+    uint64_t at = (uint64_t)blockIdx.x * len;
+    x += at, out += at;
+    double size = length(len, [=](uint32_t i) { return x[i]; }) + LEAST;
+    for (uint32_t i = threadIdx.x; i < len; i += 256) out[i] = (float)((double)x[i] / size);
+}
+
+KERNEL(pixel_unit_linf, 256, 4, const float* x, float* out, uint32_t len) {
+    __shared__ float most[8];
+    uint64_t at = (uint64_t)blockIdx.x * len;
+    x += at, out += at;
+    float size = 0.0f;
+    for (uint32_t i = threadIdx.x; i < len; i += 256) size = fmaxf(size, fabsf(x[i]));
+    size = warp_max(size);
+    if ((threadIdx.x & 31) == 0) most[threadIdx.x >> 5] = size;
+    __syncthreads();
+    for (int i = 0; i < 8; i++) size = fmaxf(size, most[i]);
+    for (uint32_t i = threadIdx.x; i < len; i += 256) out[i] = (float)((double)x[i] / ((double)size + LEAST));
+}
+
+// The rows of to [N,len] whose mask [N] is not 0 become those of from.
+KERNEL(pixel_replace, 256, 4, float* to, const uint32_t* mask, const float* from, uint32_t len) {
+    uint32_t in_image = blockIdx.y * blockDim.x + threadIdx.x;
+    if (in_image >= len || mask[blockIdx.x] == 0) return;
+    uint64_t i = (uint64_t)blockIdx.x * len + in_image;
+    to[i] = from[i];
 }

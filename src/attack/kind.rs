@@ -1,14 +1,15 @@
 //! Attacks by name, and the ensemble of gradient variants.
 
-use super::{Noise, Objective, Targets, Victim, Walk, fgsm, pgd, rfgsm};
+use super::{Apgd, Goal, Noise, Objective, Targets, Victim, Walk, fgsm, pgd, rfgsm};
 use crate::autodiff::{Credit, Lens, Surrogate, SurrogateKind};
 use crate::base::{Result, fail, suggest, usage};
-use crate::ops::{loss, pixel};
+use crate::ops::loss;
+use crate::ops::pixel::{self, Ball, Norm};
 use crate::tensor::Tensor;
 use std::fmt;
 
 /// The attacks that this version carries, by name.
-pub const NAMES: [&str; 7] = ["none", "noise", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted"];
+pub const NAMES: [&str; 10] = ["none", "noise", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t"];
 
 /// Members of the ensemble.
 pub const ENSEMBLE_SIZE: usize = 19;
@@ -39,6 +40,15 @@ pub enum Attack {
         /// Steps.
         iterations: usize,
     },
+    /// APGD (Croce & Hein 2020) in l-inf.
+    Apgd {
+        /// What it climbs.
+        goal: Goal,
+        /// Steps a run.
+        iterations: usize,
+        /// Runs (of each target), each on the survivors of the last.
+        restarts: usize,
+    },
 }
 
 impl Attack {
@@ -51,6 +61,7 @@ impl Attack {
             .map(|digits| digits.parse::<usize>().map_err(|_| usage!("attack {name}: {digits} iterations; at most 1000000")))
             .transpose()?;
         let steps = iterations.or(counted);
+        let apgd = |goal| Attack::Apgd { goal, iterations: steps.unwrap_or(10), restarts: 1 };
         let attack = match stem {
             "none" => Attack::Identity,
             "noise" => Attack::Noise,
@@ -59,6 +70,9 @@ impl Attack {
             "pgd" => Attack::Pgd { iterations: steps.unwrap_or(10) },
             "tpgd" => Attack::Tpgd { iterations: steps.unwrap_or(10) },
             "pgd-targeted" => Attack::PgdTargeted { iterations: steps.unwrap_or(10) },
+            "apgd-ce" => apgd(Goal::CrossEntropy),
+            "apgd-dlr" => apgd(Goal::Dlr),
+            "apgd-t" => apgd(Goal::Targeted),
             _ => return Err(usage!("attack {name}: no such attack{}", suggest(stem, NAMES))),
         };
         match (attack.iterations(), steps) {
@@ -79,6 +93,9 @@ impl Attack {
             Attack::Pgd { .. } => "pgd",
             Attack::Tpgd { .. } => "tpgd",
             Attack::PgdTargeted { .. } => "pgd-targeted",
+            Attack::Apgd { goal: Goal::CrossEntropy, .. } => "apgd-ce",
+            Attack::Apgd { goal: Goal::Dlr, .. } => "apgd-dlr",
+            Attack::Apgd { goal: Goal::Targeted, .. } => "apgd-t",
         }
     }
 
@@ -86,6 +103,7 @@ impl Attack {
     pub fn iterations(&self) -> Option<usize> {
         match *self {
             Attack::Pgd { iterations } | Attack::Tpgd { iterations } | Attack::PgdTargeted { iterations } => Some(iterations),
+            Attack::Apgd { iterations, .. } => Some(iterations),
             _ => None,
         }
     }
@@ -95,15 +113,28 @@ impl Attack {
         !matches!(self, Attack::Identity | Attack::Noise)
     }
 
+    /// Errors (usage): it is not defined for so few classes.
+    pub fn suits(&self, classes: usize) -> Result<()> {
+        match self {
+            Attack::Apgd { goal, .. } => goal.suits(classes),
+            _ => Ok(()),
+        }
+    }
+
     /// Adversarial images for `targets`, l-inf radius `eps` in pixels of [0,1].
     pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
         self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref())
     }
 
-    /// The noise that the attack starts from (None: it needs none).
+    /// The noise that the attack starts from (None: it needs none), of several runs one after the other.
     pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
-        let law = match self {
+        let law = match *self {
             Attack::Identity | Attack::Fgsm => return Ok(None),
+            Attack::Apgd { goal, iterations, restarts } => {
+                let apgd = Apgd { goal, ball: linf(eps), iterations, restarts };
+                let run = |restart| Noise { restart, ..*noise }.draw(targets, apgd.law());
+                return Ok(Some(Tensor::joined(&(0..apgd.most_runs() as u64).map(run).collect::<Result<Vec<_>>>()?)));
+            }
             Attack::Noise | Attack::Pgd { .. } | Attack::PgdTargeted { .. } => pixel::Noise::Uniform(eps),
             Attack::Rfgsm => pixel::Noise::Sign,
             Attack::Tpgd { .. } => pixel::Noise::Normal(0.001),
@@ -129,8 +160,15 @@ impl Attack {
                 let objective = Objective::Toward(loss::runner_up(&victim.logits(targets.images, lens)?, targets.labels)?);
                 pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), start()?)
             }
+            Attack::Apgd { goal, iterations, restarts } => {
+                Apgd { goal, ball: linf(eps), iterations, restarts }.perturb(victim, targets, lens, start()?)
+            }
         }
     }
+}
+
+fn linf(eps: f32) -> Ball {
+    Ball { norm: Norm::Linf, eps }
 }
 
 impl fmt::Display for Attack {
@@ -178,6 +216,10 @@ mod tests {
     fn names_and_counts_parse() {
         assert_eq!(Attack::parse("pgd20", None).unwrap(), Attack::Pgd { iterations: 20 });
         assert_eq!(Attack::parse("pgd", Some(7)).unwrap(), Attack::Pgd { iterations: 7 });
+        let apgd = |goal, iterations| Attack::Apgd { goal, iterations, restarts: 1 };
+        assert_eq!(Attack::parse("apgd-ce100", None).unwrap(), apgd(Goal::CrossEntropy, 100));
+        assert_eq!(Attack::parse("apgd-dlr", None).unwrap(), apgd(Goal::Dlr, 10));
+        assert_eq!(Attack::parse("apgd-t", Some(3)).unwrap().to_string(), "APGD-T-3");
         assert!(Attack::parse("pdg", None).unwrap_err().to_string().contains("\"pgd\""));
         assert!(Attack::parse("fgsm20", None).is_err());
         assert!(Attack::parse("pgd", Some(0)).is_err());

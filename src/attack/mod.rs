@@ -3,11 +3,13 @@
 //! The shared borrow proves that an attack leaves the network alone. Noise is an argument of every algorithm;
 //! [`Noise`] draws it by (seed, image, attack, member), so results do not depend on how images are batched.
 
+mod apgd;
 mod fgsm;
 mod kind;
 mod noise;
 mod pgd;
 
+pub use apgd::{Apgd, Goal};
 pub use fgsm::{fgsm, fgsm_many, rfgsm};
 pub use kind::{Attack, ENSEMBLE_SIZE, NAMES, ensemble};
 pub use noise::Noise;
@@ -15,8 +17,11 @@ pub use pgd::{Walk, pgd};
 
 use crate::autodiff::Lens;
 use crate::base::{Result, fail};
-use crate::loss;
-use crate::ops::{blend::blend, pixel};
+use crate::ops::{
+    blend::blend,
+    loss::{self, Single},
+    pixel,
+};
 use crate::tensor::{Array, Tensor};
 
 /// What is attacked. `images` are `[N,H,W,C]` in [0,1], logits `[N,K]`.
@@ -49,7 +54,7 @@ pub struct Targets<'a> {
     pub ids: &'a [u64],
 }
 
-/// What an attack raises.
+/// What an attack raises, image by image.
 #[derive(Clone)]
 pub enum Objective {
     /// Cross-entropy with the true class.
@@ -58,16 +63,39 @@ pub enum Objective {
     Toward(Array<i32>),
     /// KL(softmax clean ‖ softmax here) from these clean logits.
     Divergence(Tensor),
+    /// The difference of logits ratio with the true class.
+    Dlr(Array<i32>),
+    /// The targeted difference of logits ratio.
+    DlrToward {
+        /// The true classes.
+        labels: Array<i32>,
+        /// The wanted ones.
+        targets: Array<i32>,
+    },
 }
 
 impl Objective {
+    /// Its value for each image at `logits`, and the gradient of their sum: a mean would let an image's gradient underflow, or
+    /// round, by the size of its batch.
+    fn losses(&self, logits: &Tensor) -> Result<Single> {
+        match self {
+            Objective::CrossEntropy(labels) => loss::cross_entropy(logits, labels),
+            Objective::Toward(labels) => {
+                let away = loss::cross_entropy(logits, labels)?;
+                Ok(Single { values: blend(&[(&away.values, -1.0)])?, dlogits: blend(&[(&away.dlogits, -1.0)])? })
+            }
+            Objective::Divergence(clean) => {
+                let pair = loss::kl(logits, clean)?;
+                Ok(Single { values: pair.values, dlogits: pair.dadv })
+            }
+            Objective::Dlr(labels) => loss::dlr(logits, labels),
+            Objective::DlrToward { labels, targets } => loss::dlr_targeted(logits, labels, targets),
+        }
+    }
+
     /// Its gradient at `logits`.
     fn dlogits(&self, logits: &Tensor) -> Result<Tensor> {
-        match self {
-            Objective::CrossEntropy(labels) => Ok(loss::cross_entropy(logits, labels)?.dlogits),
-            Objective::Toward(labels) => blend(&[(&loss::cross_entropy(logits, labels)?.dlogits, -1.0)]),
-            Objective::Divergence(clean) => Ok(loss::kl(logits, clean)?.dadv),
-        }
+        Ok(self.losses(logits)?.dlogits)
     }
 
     /// Its gradient with respect to `images`, through one lens, and the logits of the same forward.

@@ -1,7 +1,7 @@
 //! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
 
 use super::convert::{adopt, calibration_batches, convert, snn_spec};
-use super::evaluate::{Member as Attacker, PassOn, Question, evaluate, infer};
+use super::evaluate::{Member as Attacker, Question, evaluate, infer};
 use super::folder::{BEST, Begin, RunFolder, Tensorboard, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
 use super::seen::Seen;
@@ -265,14 +265,8 @@ impl Course<'_> {
     }
 
     fn question(&self, trial: &Trial, count: usize, eps: f64) -> Question<'_> {
-        Question {
-            images: &self.setup.data.test,
-            count,
-            members: Attacker::all(trial.attack, trial.members, Lens::default()),
-            eps,
-            seed: self.recipe.seed,
-            pass_on: PassOn::All,
-        }
+        let members = Attacker::all(trial.attack, trial.members, Lens::default());
+        Question::new(&self.setup.data.test, count, members, eps, self.recipe.seed)
     }
 
     /// Accuracy against eps.

@@ -3,6 +3,7 @@
 //! `mod.rs` holds the contract: the geometry struct, the checks, the formula, and the one match on the device;
 //! `cpu.rs` holds the loops, `gpu.rs` launches the kernels of `kernels/OP.cu`. Above this floor nobody knows which device computes.
 
+pub mod ascent;
 pub mod augment;
 pub mod blend;
 pub mod conv;

@@ -55,12 +55,23 @@ pub struct Question<'a> {
     pub count: usize,
     /// What attacks them, in order; an image is robust if it survives each.
     pub members: Vec<Member>,
+    /// The network that adversarial images are made on (None: the one that is judged).
+    pub source: Option<&'a Model>,
+    /// Forwards a gradient is the mean of, at least 1.
+    pub draws: usize,
     /// l-inf radius in 1/255.
     pub eps: f64,
     /// Seed of the noise.
     pub seed: u64,
     /// Whether later members see survivors alone.
     pub pass_on: PassOn,
+}
+
+impl<'a> Question<'a> {
+    /// Every member on each of the first `count` images, made on the network that is judged.
+    pub fn new(images: &'a Images, count: usize, members: Vec<Member>, eps: f64, seed: u64) -> Question<'a> {
+        Question { images, count, members, source: None, draws: 1, eps, seed, pass_on: PassOn::All }
+    }
 }
 
 impl fmt::Display for Question<'_> {
@@ -144,15 +155,18 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
 ///
 /// Errors: also the disk's.
 pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
-    let spiking_lenses = question.members.iter().filter(|member| matches!(member.lens, Lens::Spiking(_))).count();
-    if model.spec().steps == 0 && spiking_lenses > 1 && question.members.iter().all(|member| member.attack == question.members[0].attack) {
+    let source = question.source.unwrap_or(model);
+    alike(source, model)?;
+    let ensemble = question.members.iter().any(|member| member.lens != question.members[0].lens);
+    if source.spec().steps == 0 && ensemble {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
     }
+    question.members.iter().try_for_each(|member| member.attack.suits(model.spec().classes))?;
     let count = question.count.min(question.images.len());
     ensure!(count > 0 && !question.members.is_empty(), "eval: zero images or attacks to evaluate");
     let clock = Instant::now();
     watch.begin(&question.to_string(), (count * question.members.len()) as u64);
-    let trial = Trial { model, question, eps: (question.eps / 255.0) as f32, watch };
+    let trial = Trial { model, source, question, eps: (question.eps / 255.0) as f32, watch };
     let images = question.images.batch(0..count)?.images;
     let seen = trial.predict(&images)?;
     let labels = &question.images.labels[..count];
@@ -198,9 +212,23 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     Ok(answer)
 }
 
+/// Errors (usage): images made on `source` are none for `model`, or their classes are others.
+fn alike(source: &Model, model: &Model) -> Result<()> {
+    let told = |model: &Model| {
+        let ([channels, height, width], classes) = (model.spec().input, model.spec().classes);
+        format!("{channels}x{height}x{width} images in {classes} classes")
+    };
+    let (from, to) = (told(source), told(model));
+    if from == to {
+        return Ok(());
+    }
+    Err(usage!("transfer: the source takes {from}, the attacked network {to}; use a source trained on the same data set"))
+}
+
 /// What all batches of an evaluation have in common.
 struct Trial<'a> {
     model: &'a Model,
+    source: &'a Model,
     question: &'a Question<'a>,
     eps: f32,
     watch: &'a dyn Watch,
@@ -209,10 +237,10 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// All members on all images that they have to attack.
     fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
-        let Trial { model, question, eps, watch } = *self;
+        let Trial { model, source, question, eps, watch } = *self;
         let members = question.members.len();
         let survivors = question.pass_on == PassOn::Survivors;
-        let mut attacker = Attacker::new(model, &question.members, survivors, eps, Noise::new(question.seed, 0));
+        let mut attacker = Attacker::new(source, &question.members, survivors, eps, Noise::new(question.seed, 0)).expecting(question.draws);
         let mut smallest = usize::MAX;
         let count = board.clean().len();
         for group in attacker.groups() {

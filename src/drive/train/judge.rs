@@ -4,7 +4,7 @@ use super::Job;
 use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::Result;
-use crate::drive::evaluate::{Member, PassOn, Question, evaluate, infer};
+use crate::drive::evaluate::{Member, Question, evaluate, infer};
 use crate::drive::recipe::{Defense, Members, Select};
 use crate::drive::watch::Watch;
 use crate::nn::Model;
@@ -49,14 +49,8 @@ pub fn judge(model: &Model, job: &Job) -> Result<Verdict> {
     let selection = &job.recipe.selection;
     let mut verdict = Verdict::default();
     if let Some(images) = &job.data.validation {
-        let question = Question {
-            images,
-            count: selection.images,
-            members: Member::all(ATTACK, Members::One, Lens::default()),
-            eps: job.recipe.eval.eps,
-            seed: job.meta.seed,
-            pass_on: PassOn::All,
-        };
+        let attackers = Member::all(ATTACK, Members::One, Lens::default());
+        let question = Question::new(images, selection.images, attackers, job.recipe.eval.eps, job.meta.seed);
         let answer = evaluate(model, &question, &Wordless(job.watch))?;
         verdict.robust = Some(answer.robust);
         verdict.clean = Some(if answer.images == images.len() { answer.clean } else { infer(model, images, images.len())?.0 });

@@ -13,14 +13,14 @@ pub fn classes(labels: &Array<i32>, classes: usize) -> Result<&[i32]> {
     }
 }
 
-/// `loss` of every image. Errors: a label out of range.
-pub fn single(logits: &Tensor, labels: &Array<i32>, loss: fn(&[f32], usize, &mut [f32]) -> f64) -> Result<Single> {
+/// `loss` of every image, given (image, logits, label, their gradient). Errors: a label out of range.
+pub fn single(logits: &Tensor, labels: &Array<i32>, loss: impl Fn(usize, &[f32], usize, &mut [f32]) -> f64) -> Result<Single> {
     let shape = logits.shape();
     let labels = classes(labels, shape[1])?;
     let (mut values, mut dlogits) = (Tensor::unspecified(logits.device(), [shape[0]]), Tensor::unspecified(logits.device(), shape));
     let rows = logits.host().chunks_exact(shape[1]).zip(dlogits.host_mut().chunks_exact_mut(shape[1]));
-    for ((z, dz), (value, &y)) in rows.zip(values.host_mut().iter_mut().zip(labels)) {
-        *value = loss(z, y as usize, dz) as f32;
+    for (n, ((z, dz), (value, &y))) in rows.zip(values.host_mut().iter_mut().zip(labels)).enumerate() {
+        *value = loss(n, z, y as usize, dz) as f32;
     }
     Ok(Single { values, dlogits })
 }
@@ -56,13 +56,18 @@ pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Array<u32> {
     Array::from_slice(logits.device(), [shape[0]], &found)
 }
 
-pub fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Array<i32> {
+/// The classes by falling logits, the first of equals first.
+fn order(z: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..z.len()).collect();
+    // 0 and −0 are equal.
+    order.sort_by(|&a, &b| (z[b] + 0.0).total_cmp(&(z[a] + 0.0)));
+    order
+}
+
+pub fn rival(logits: &Tensor, labels: &Array<i32>, rank: usize) -> Array<i32> {
     let shape = logits.shape();
-    let second = |(z, &y): (&[f32], &i32)| {
-        let wrong = (0..z.len()).filter(|&k| k as i32 != y);
-        wrong.reduce(|best, k| if z[best] >= z[k] { best } else { k }).unwrap_or(0) as i32
-    };
-    let found: Vec<i32> = logits.host().chunks_exact(shape[1]).zip(labels.host()).map(second).collect();
+    let ranked = |(z, &y): (&[f32], &i32)| order(z).into_iter().filter(|&k| k as i32 != y).nth(rank).unwrap_or(0) as i32;
+    let found: Vec<i32> = logits.host().chunks_exact(shape[1]).zip(labels.host()).map(ranked).collect();
     Array::from_slice(logits.device(), [shape[0]], &found)
 }
 
@@ -103,8 +108,7 @@ pub fn boosted_cross_entropy(z: &[f32], y: usize, dz: &mut [f32]) -> f64 {
 }
 
 pub fn dlr(z: &[f32], y: usize, dz: &mut [f32]) -> f64 {
-    let mut order: Vec<usize> = (0..z.len()).collect();
-    order.sort_by(|&a, &b| z[b].total_cmp(&z[a]));
+    let order = order(z);
     let (first, third) = (order[0], order[2]);
     let rival = if first == y { order[1] } else { first };
     let at = |k: usize| f64::from(z[k]);
@@ -114,6 +118,21 @@ pub fn dlr(z: &[f32], y: usize, dz: &mut [f32]) -> f64 {
     g[rival] += 1.0 / under;
     g[first] += over / (under * under);
     g[third] -= over / (under * under);
+    dz.iter_mut().zip(g).for_each(|(dz, g)| *dz = g as f32);
+    -over / under
+}
+
+pub fn dlr_targeted(z: &[f32], y: usize, target: usize, dz: &mut [f32]) -> f64 {
+    let order = order(z);
+    let at = |k: usize| f64::from(z[k]);
+    let (over, under) = (at(y) - at(target), at(order[0]) - 0.5 * (at(order[2]) + at(order[3])) + 1e-12);
+    let mut g = vec![0.0; z.len()];
+    g[y] -= 1.0 / under;
+    g[target] += 1.0 / under;
+    let bend = over / (under * under);
+    for (place, share) in [(0, 1.0), (2, -0.5), (3, -0.5)] {
+        g[order[place]] += share * bend;
+    }
     dz.iter_mut().zip(g).for_each(|(dz, g)| *dz = g as f32);
     -over / under
 }

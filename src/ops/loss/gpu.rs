@@ -14,11 +14,21 @@ fn warps(rows: usize) -> Grid {
 
 /// A loss of each row against its label.
 pub fn single(gpu: &Gpu, loss: &'static Kernel, logits: &Tensor, labels: &Array<i32>) -> Single {
+    of_rows(gpu, loss, logits, &[labels])
+}
+
+pub fn dlr_targeted(gpu: &Gpu, logits: &Tensor, labels: &Array<i32>, targets: &Array<i32>) -> Single {
+    of_rows(gpu, &kernel::loss_dlr_targeted, logits, &[labels, targets])
+}
+
+/// A loss of each row against its `classes`.
+fn of_rows(gpu: &Gpu, loss: &'static Kernel, logits: &Tensor, classes: &[&Array<i32>]) -> Single {
     let shape = logits.shape();
     let (mut values, mut dlogits) = (Tensor::unspecified(logits.device(), [shape[0]]), Tensor::unspecified(logits.device(), shape));
-    gpu.run(loss, warps(shape[0]))
-        .array(logits)
-        .array(labels)
+    let launch = gpu.run(loss, warps(shape[0])).array(logits);
+    classes
+        .iter()
+        .fold(launch, |launch, classes| launch.array(*classes))
         .array_mut(&mut values)
         .array_mut(&mut dlogits)
         .value(shape[0] as u32)
@@ -57,20 +67,17 @@ pub fn predictions(gpu: &Gpu, logits: &Tensor) -> Array<u32> {
 }
 
 pub fn hits(gpu: &Gpu, logits: &Tensor, labels: &Array<i32>) -> Array<u32> {
-    let mut found = Array::unspecified(logits.device(), [logits.shape()[0]]);
-    against(gpu, &kernel::loss_hits, logits, labels, &mut found);
-    found
-}
-
-pub fn runner_up(gpu: &Gpu, logits: &Tensor, labels: &Array<i32>) -> Array<i32> {
-    let mut found = Array::unspecified(logits.device(), [logits.shape()[0]]);
-    against(gpu, &kernel::loss_runner_up, logits, labels, &mut found);
-    found
-}
-
-/// A thread a row.
-fn against<T: bytemuck::Pod + Default>(gpu: &Gpu, kernel: &'static Kernel, logits: &Tensor, labels: &Array<i32>, found: &mut Array<T>) {
     let [rows, classes] = [0, 1].map(|axis| logits.shape()[axis]);
-    let launch = gpu.run(kernel, Grid::over(rows, THREADS)).array(logits).array(labels);
-    launch.array_mut(found).value(rows as u32).value(classes as u32).go();
+    let mut found = Array::unspecified(logits.device(), [rows]);
+    let launch = gpu.run(&kernel::loss_hits, Grid::over(rows, THREADS)).array(logits).array(labels);
+    launch.array_mut(&mut found).value(rows as u32).value(classes as u32).go();
+    found
+}
+
+pub fn rival(gpu: &Gpu, logits: &Tensor, labels: &Array<i32>, rank: usize) -> Array<i32> {
+    let [rows, classes] = [0, 1].map(|axis| logits.shape()[axis]);
+    let mut found = Array::unspecified(logits.device(), [rows]);
+    let launch = gpu.run(&kernel::loss_rival, warps(rows)).array(logits).array(labels).value(rank.min(classes) as u32);
+    launch.array_mut(&mut found).value(rows as u32).value(classes as u32).go();
+    found
 }

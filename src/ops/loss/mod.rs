@@ -34,7 +34,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     check(logits, labels)?;
     match logits.device() {
         Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_cross_entropy, logits, labels)),
-        Device::Cpu(_) => cpu::single(logits, labels, cpu::cross_entropy),
+        Device::Cpu(_) => cpu::single(logits, labels, |_, z, y, dz| cpu::cross_entropy(z, y, dz)),
     }
 }
 
@@ -43,7 +43,7 @@ pub fn boosted_cross_entropy(logits: &Tensor, labels: &Array<i32>) -> Result<Sin
     check(logits, labels)?;
     match logits.device() {
         Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_boosted_cross_entropy, logits, labels)),
-        Device::Cpu(_) => cpu::single(logits, labels, cpu::boosted_cross_entropy),
+        Device::Cpu(_) => cpu::single(logits, labels, |_, z, y, dz| cpu::boosted_cross_entropy(z, y, dz)),
     }
 }
 
@@ -53,7 +53,22 @@ pub fn dlr(logits: &Tensor, labels: &Array<i32>) -> Result<Single> {
     ensure!(logits.shape()[1] >= 3, "loss::dlr: {} classes; the ratio needs at least 3", logits.shape()[1]);
     match logits.device() {
         Device::Gpu(gpu) => Ok(gpu::single(gpu, &kernel::loss_dlr, logits, labels)),
-        Device::Cpu(_) => cpu::single(logits, labels, cpu::dlr),
+        Device::Cpu(_) => cpu::single(logits, labels, |_, z, y, dz| cpu::dlr(z, y, dz)),
+    }
+}
+
+/// Targeted difference of logits ratio (Croce & Hein 2020): −(z_y − z_t) / (z_π1 − (z_π3 + z_π4)/2 + 1e-12), t the wanted
+/// class of `targets` `[N]`. Errors: K < 4.
+pub fn dlr_targeted(logits: &Tensor, labels: &Array<i32>, targets: &Array<i32>) -> Result<Single> {
+    check(logits, labels)?;
+    check(logits, targets)?;
+    ensure!(logits.shape()[1] >= 4, "loss::dlr_targeted: {} classes; the ratio needs at least 4", logits.shape()[1]);
+    match logits.device() {
+        Device::Gpu(gpu) => Ok(gpu::dlr_targeted(gpu, logits, labels, targets)),
+        Device::Cpu(_) => {
+            let targets = cpu::classes(targets, logits.shape()[1])?;
+            cpu::single(logits, labels, |n, z, y, dz| cpu::dlr_targeted(z, y, targets[n] as usize, dz))
+        }
     }
 }
 
@@ -99,10 +114,16 @@ pub fn hits(logits: &Tensor, labels: &Array<i32>) -> Result<Array<u32>> {
 
 /// The most likely class of each row other than its label, `[N]`: the first of the largest (0 where there is one class).
 pub fn runner_up(logits: &Tensor, labels: &Array<i32>) -> Result<Array<i32>> {
+    rival(logits, labels, 0)
+}
+
+/// Of each row's classes other than its label, by falling logits, the one at `rank` (0: the most likely), `[N]`. Of equals the
+/// first comes first; NaN, where there is any, comes by its sign before or behind all numbers. 0 where there are too few classes.
+pub fn rival(logits: &Tensor, labels: &Array<i32>, rank: usize) -> Result<Array<i32>> {
     check(logits, labels)?;
     match logits.device() {
-        Device::Gpu(gpu) => Ok(gpu::runner_up(gpu, logits, labels)),
-        Device::Cpu(_) => Ok(cpu::runner_up(logits, labels)),
+        Device::Gpu(gpu) => Ok(gpu::rival(gpu, logits, labels, rank)),
+        Device::Cpu(_) => Ok(cpu::rival(logits, labels, rank)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Pixel operations on a GPU: `kernels/pixel.cu`.
 
-use super::Noise;
+use super::{Ball, Noise, Norm, Stand};
 use crate::base::rng::Philox;
-use crate::device::{Gpu, kernel};
-use crate::ops::launch::{flat, rows};
+use crate::device::{Gpu, Grid, kernel};
+use crate::ops::launch::{THREADS, flat, rows};
 use crate::tensor::{Array, Tensor};
 
 /// The streams are uploaded, so noise is drawn before a recording begins.
@@ -49,4 +49,48 @@ pub fn signed_step(gpu: &Gpu, x: &Tensor, adv: &Tensor, gradient: &Tensor, alpha
         .value(count as u64)
         .go();
     out
+}
+
+/// A block an image.
+fn images(count: usize) -> Grid {
+    Grid::of([count, 1, 1], THREADS)
+}
+
+pub fn unit(gpu: &Gpu, x: &Tensor, norm: Norm) -> Tensor {
+    let shape = x.shape();
+    let mut out = Tensor::unspecified(x.device(), shape);
+    let kernel = match norm {
+        Norm::Linf => &kernel::pixel_unit_linf,
+        Norm::L2 => &kernel::pixel_unit_l2,
+    };
+    gpu.run(kernel, images(shape[0])).array(x).array_mut(&mut out).value((shape.count() / shape[0].max(1)) as u32).go();
+    out
+}
+
+pub fn momentum_step(gpu: &Gpu, at: &Stand, ball: Ball, share: f32) -> Tensor {
+    let shape = at.images.shape();
+    let len = shape.count() / shape[0].max(1);
+    let mut out = Tensor::unspecified(at.images.device(), shape);
+    let (kernel, grid) = match ball.norm {
+        Norm::Linf => (&kernel::pixel_momentum_step_linf, rows(shape[0], len)),
+        Norm::L2 => (&kernel::pixel_momentum_step_l2, images(shape[0])),
+    };
+    gpu.run(kernel, grid)
+        .array(at.images)
+        .array(at.adv)
+        .array(at.previous)
+        .array(at.gradient)
+        .array(at.steps)
+        .value(ball.eps)
+        .value(share)
+        .array_mut(&mut out)
+        .value(len as u32)
+        .go();
+    out
+}
+
+pub fn replace(gpu: &Gpu, to: &mut Tensor, mask: &Array<u32>, from: &Tensor) {
+    let shape = to.shape();
+    let len = shape.count() / shape[0].max(1);
+    gpu.run(&kernel::pixel_replace, rows(shape[0], len)).array_mut(to).array(mask).array(from).value(len as u32).go();
 }

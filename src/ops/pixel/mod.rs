@@ -7,7 +7,7 @@ mod gpu;
 
 use crate::base::{Result, ensure, rng::Philox};
 use crate::device::Device;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Tensor};
 
 /// The law of a noise tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,24 @@ pub enum Noise {
     Normal(f32),
     /// ±1 with equal odds: the sign of a normal draw.
     Sign,
+}
+
+/// How far an image is from another, and with that the shape of the ball around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// The largest difference of a pixel.
+    Linf,
+    /// The root of the sum of squares over the image.
+    L2,
+}
+
+/// The ball that an attack stays in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ball {
+    /// Its norm.
+    pub norm: Norm,
+    /// Its radius, in pixels of [0,1].
+    pub eps: f32,
 }
 
 /// Noise for images `like`, image n drawn from `streams[n]`: it depends on the image, not on its place in a batch.
@@ -56,6 +74,53 @@ pub fn signed_step(x: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps:
             (x + (adv + alpha * cpu::sign(g) - x).clamp(-eps, eps)).clamp(0.0, 1.0)
         })),
     }
+}
+
+/// Each image divided by its norm + 1e-12: the direction of a start or of a gradient.
+pub fn unit(x: &Tensor, norm: Norm) -> Tensor {
+    match x.device() {
+        Device::Gpu(gpu) => gpu::unit(gpu, x, norm),
+        Device::Cpu(cpu) => cpu::unit(cpu, x, norm),
+    }
+}
+
+/// Where an ascent with momentum stands.
+pub struct Stand<'a> {
+    /// `[N,H,W,C]`: the images as they were, the middle of the ball.
+    pub images: &'a Tensor,
+    /// `[N,H,W,C]`: the images as they are.
+    pub adv: &'a Tensor,
+    /// `[N,H,W,C]`: as they were a step ago.
+    pub previous: &'a Tensor,
+    /// `[N,H,W,C]`: the gradient at `adv`.
+    pub gradient: &'a Tensor,
+    /// `[N]`: each image's step size.
+    pub steps: &'a Tensor,
+}
+
+/// The next point of APGD (Croce & Hein 2020, equation 1): with P the projection to the ball and to [0,1],
+/// z = P(adv + step · direction), P(adv + share · (z − adv) + (1 − share) · (adv − previous)). The direction is the
+/// gradient's sign or its [`unit`]. In l2 a point outside is drawn in along its line to the image, d · min(eps, ‖d‖)/(‖d‖ + 1e-12).
+pub fn momentum_step(at: &Stand, ball: Ball, share: f32) -> Result<Tensor> {
+    let shape = at.images.shape();
+    [at.adv, at.previous, at.gradient].into_iter().try_for_each(|other| same(at.images, other))?;
+    ensure!(at.steps.shape().count() == shape[0], "pixel: {} images, {} step sizes", shape[0], at.steps.shape().count());
+    match at.images.device() {
+        Device::Gpu(gpu) => Ok(gpu::momentum_step(gpu, at, ball, share)),
+        Device::Cpu(cpu) => Ok(cpu::momentum_step(cpu, at, ball, share)),
+    }
+}
+
+/// Overwrite the rows of `to` whose `mask` `[N]` is not 0 with those of `from`.
+pub fn replace(to: &mut Tensor, mask: &Array<u32>, from: &Tensor) -> Result<()> {
+    same(to, from)?;
+    let (rows, masks) = (to.shape()[0], mask.shape().count());
+    ensure!(rows == masks, "pixel: {rows} images, {masks} of a mask");
+    match to.device().clone() {
+        Device::Gpu(gpu) => gpu::replace(&gpu, to, mask, from),
+        Device::Cpu(_) => cpu::replace(to, mask, from),
+    }
+    Ok(())
 }
 
 fn same(a: &Tensor, b: &Tensor) -> Result<()> {
