@@ -15,8 +15,8 @@ pub fn fgsm(victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32) -> Res
 /// [`fgsm`] through every lens, the victim's forwards shared: all members start from the same image.
 pub fn fgsm_many(victim: &dyn Victim, targets: &Targets, lenses: &[Lens], eps: f32) -> Result<Vec<Tensor>> {
     let objective = Objective::CrossEntropy(targets.labels.clone());
-    let gradients = victim.gradients(targets.images, &|logits| objective.dlogits(logits), lenses)?;
-    gradients.iter().map(|gradient| step(targets.images, targets.images, gradient, eps, eps)).collect()
+    let responses = victim.gradients(targets.images, &|logits| objective.dlogits(logits), lenses)?;
+    responses.iter().map(|response| step(targets.images, targets.images, &response.gradient, eps, eps)).collect()
 }
 
 /// x' = clip(x + alpha · sign(noise)); x̃ = projection of x' + (eps − alpha) · sign ∇objective(x').

@@ -14,7 +14,7 @@ pub use noise::Noise;
 pub use pgd::{Walk, pgd};
 
 use crate::autodiff::Lens;
-use crate::base::Result;
+use crate::base::{Result, fail};
 use crate::loss;
 use crate::ops::{blend::blend, pixel};
 use crate::tensor::{Array, Tensor};
@@ -25,8 +25,18 @@ pub trait Victim {
     fn logits(&self, images: &Tensor, lens: Lens) -> Result<Tensor>;
 
     /// For each lens the gradient, with respect to the images, of the scalar whose gradient at that lens's logits
-    /// is `dlogits_of(logits)`. Lenses of one network share its forward.
-    fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Tensor>>;
+    /// is `dlogits_of(logits)`, and those logits. Lenses of one network share its forward.
+    fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens])
+    -> Result<Vec<Response>>;
+}
+
+/// What one forward and one backward through a lens tell of a batch of images.
+#[derive(Clone)]
+pub struct Response {
+    /// `[N,K]`: the logits as the lens sees them.
+    pub logits: Tensor,
+    /// `[N,H,W,C]`: the gradient that was asked for.
+    pub gradient: Tensor,
 }
 
 /// Images under attack.
@@ -60,10 +70,15 @@ impl Objective {
         }
     }
 
+    /// Its gradient with respect to `images`, through one lens, and the logits of the same forward.
+    fn response(&self, victim: &dyn Victim, images: &Tensor, lens: Lens) -> Result<Response> {
+        let mut responses = victim.gradients(images, &|logits| self.dlogits(logits), &[lens])?;
+        responses.pop().ok_or_else(|| fail!("attack: the victim answered no gradient"))
+    }
+
     /// Its gradient with respect to `images`, through one lens.
     fn gradient(&self, victim: &dyn Victim, images: &Tensor, lens: Lens) -> Result<Tensor> {
-        let mut gradients = victim.gradients(images, &|logits| self.dlogits(logits), &[lens])?;
-        gradients.pop().ok_or_else(|| crate::base::fail!("attack: the victim answered no gradient"))
+        Ok(self.response(victim, images, lens)?.gradient)
     }
 }
 

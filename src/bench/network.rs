@@ -216,8 +216,8 @@ impl Steps<'_> {
             return Ok(vec![victim.logits(images, lens)?]);
         }
         let dlogits = |logits: &Tensor| Ok(loss::cross_entropy(logits, labels)?.dlogits);
-        let gradients = victim.gradients(images, &dlogits, &[lens])?;
-        gradients.iter().map(|gradient| pixel::signed_step(images, images, gradient, ALPHA, EPS)).collect()
+        let responses = victim.gradients(images, &dlogits, &[lens])?;
+        responses.iter().map(|response| pixel::signed_step(images, images, &response.gradient, ALPHA, EPS)).collect()
     }
 }
 

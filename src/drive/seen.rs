@@ -1,7 +1,7 @@
 //! A model as attacks see it.
 
 use super::watch;
-use crate::attack::Victim;
+use crate::attack::{Response, Victim};
 use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Surrogate, Want};
 use crate::base::Result;
 use crate::nn::Model;
@@ -55,8 +55,13 @@ impl Victim for Seen<'_> {
         Ok(Tensor::joined(&logits.into_iter().collect::<Result<Vec<_>>>()?))
     }
 
-    fn gradients(&self, images: &Tensor, dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Tensor>> {
-        let mut gradients: Vec<Option<Tensor>> = vec![None; lenses.len()];
+    fn gradients(
+        &self,
+        images: &Tensor,
+        dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync),
+        lenses: &[Lens],
+    ) -> Result<Vec<Response>> {
+        let mut responses: Vec<Option<Response>> = vec![None; lenses.len()];
         let (slices, device) = (self.slices(images), self.model.device());
         for act in [false, true] {
             let of_this_network: Vec<usize> = (0..lenses.len()).filter(|&i| (lenses[i] == Lens::Act) == act).collect();
@@ -68,8 +73,8 @@ impl Victim for Seen<'_> {
                 self.model.forward(&slices[i], &pass)
             });
             let forwards = forwards.into_iter().collect::<Result<Vec<_>>>()?;
-            let logits: Vec<Tensor> = forwards.iter().map(|(logits, _)| logits.clone()).collect();
-            let dlogits = self.slices(&dlogits_of(&Tensor::joined(&logits))?);
+            let logits = Tensor::joined(&forwards.iter().map(|(logits, _)| logits.clone()).collect::<Vec<_>>());
+            let dlogits = self.slices(&dlogits_of(&logits)?);
             let back = device.map(slices.len(), |i| {
                 let one = |&member: &usize| {
                     watch::check()?;
@@ -80,9 +85,10 @@ impl Victim for Seen<'_> {
             });
             let back = back.into_iter().collect::<Result<Vec<_>>>()?;
             for (place, &member) in of_this_network.iter().enumerate() {
-                gradients[member] = Some(Tensor::joined(&back.iter().map(|slice| slice[place].clone()).collect::<Vec<_>>()));
+                let gradient = Tensor::joined(&back.iter().map(|slice| slice[place].clone()).collect::<Vec<_>>());
+                responses[member] = Some(Response { logits: logits.clone(), gradient });
             }
         }
-        Ok(gradients.into_iter().flatten().collect())
+        Ok(responses.into_iter().flatten().collect())
     }
 }
