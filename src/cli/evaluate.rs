@@ -8,6 +8,7 @@ use crate::attack::Attack;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
+use crate::device::Device;
 use crate::drive::{Members, PassOn, Question, evaluate};
 use crate::nn::Model;
 use crate::record::{wilson, with_interval};
@@ -54,7 +55,8 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     }
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
     set_steps(&mut model, args.steps)?;
-    suits(&args.lens, &model)?;
+    let source = source(args, &device)?;
+    suits(&args.lens, source.as_ref().unwrap_or(&model))?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data)?;
     let count = args.images.unwrap_or(data.test.len());
@@ -65,12 +67,17 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         images: &data.test,
         count,
         attack,
+        source: source.as_ref(),
+        draws: args.eot.unwrap_or(1),
         members: if args.ensemble { Members::Ensemble } else { Members::One },
         lens,
         eps: args.eps,
         seed: args.seed,
         pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
     };
+    if let Some(draws) = args.eot.filter(|_| !common.quiet) {
+        say(format!("--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"))?;
+    }
     let answer = evaluate(&model, &question, &Shown::new(common.quiet))?;
     if let Some(path) = &args.save {
         let (n, images) = (answer.images, &data.test);
@@ -95,6 +102,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         let result = json!({
             "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
             "robust_ci95": ci95(answer.robust), "attack": attack.name(), "ensemble": args.ensemble,
+            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot,
             "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
             "steps": model.spec().steps, "seconds": answer.seconds, "version": version(), "device": device.describe(), "members": members,
         });
@@ -114,6 +122,14 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         args.eps,
         answer.images
     ))
+}
+
+/// The network that the adversarial images are made on, where it is another.
+fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
+    let Some(path) = &args.source else { return Ok(None) };
+    let (mut source, _) = checkpoint::load(path, device)?;
+    set_steps(&mut source, args.source_steps).map_err(|error| error.within("--source"))?;
+    Ok(Some(source))
 }
 
 /// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.
@@ -145,6 +161,16 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
     check_steps(args.steps)?;
+    check_steps(args.source_steps)?;
+    if args.source.is_some() && !attack.asks_a_network() {
+        return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
+    }
+    if args.eot == Some(0) {
+        return Err(usage!("--eot 0: at least 1 forward is needed"));
+    }
+    if args.eot.is_some() && !attack.is_white_box() {
+        return Err(usage!("--eot: {} uses no gradient; leave it out", attack.name()));
+    }
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }

@@ -5,7 +5,7 @@ use super::recipe::Members;
 use super::seen::Seen;
 use super::train::upload;
 use super::watch::{self, Watch};
-use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
+use crate::attack::{Attack, Expected, Noise, Targets, Victim, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
 use crate::base::{Kind, Result, ensure, usage};
 use crate::data::Images;
@@ -25,6 +25,10 @@ pub struct Question<'a> {
     pub count: usize,
     /// The attack.
     pub attack: Attack,
+    /// The network that the adversarial images are made on (None: the one that is judged).
+    pub source: Option<&'a Model>,
+    /// Forwards a gradient is the mean of, at least 1.
+    pub draws: usize,
     /// One lens, or all.
     pub members: Members,
     /// The lens of a single attack.
@@ -70,13 +74,15 @@ const BATCH: usize = 128;
 
 /// Attack the first images and judge on the network itself. Images wrong when clean count as not robust.
 ///
-/// Errors (usage): an ensemble on a network without spikes, images of another size.
+/// Errors (usage): an ensemble on a network without spikes, images of another size, a source of another input or other classes.
 pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result<Answer> {
     let lenses = match question.members {
         Members::One => vec![question.lens],
         Members::Ensemble => ensemble().to_vec(),
     };
-    if question.members == Members::Ensemble && model.spec().steps == 0 {
+    let source = question.source.unwrap_or(model);
+    alike(source, model)?;
+    if question.members == Members::Ensemble && source.spec().steps == 0 {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
     }
     let count = question.count.min(question.images.len());
@@ -87,7 +93,7 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
         Answer { images: count, clean: 0.0, robust: 0.0, members: Vec::new(), adversarial: Vec::new(), survived: Vec::new(), seconds: 0.0 };
     let (mut clean, mut each) = (0, vec![0usize; lenses.len()]);
     watch.begin(&title(question), (count * lenses.len()) as u64);
-    let trial = Trial { model, question, lenses: &lenses, eps, noise: Noise::new(question.seed, 0), watch };
+    let trial = Trial { model, source, question, lenses: &lenses, eps, noise: Noise::new(question.seed, 0), watch };
     let mut attacker = trial.attacker();
     let size = in_batches(count, BATCH, |range, again| {
         if again == Again::Yes {
@@ -118,6 +124,19 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     Ok(answer)
 }
 
+/// Errors (usage): images made on `source` are none for `model`, or their classes are others.
+fn alike(source: &Model, model: &Model) -> Result<()> {
+    let told = |model: &Model| {
+        let ([channels, height, width], classes) = (model.spec().input, model.spec().classes);
+        format!("{channels}x{height}x{width} images in {classes} classes")
+    };
+    let (from, to) = (told(source), told(model));
+    if from == to {
+        return Ok(());
+    }
+    Err(usage!("transfer: the source takes {from}, the attacked network {to}; use a source trained on the same data set"))
+}
+
 fn title(question: &Question) -> String {
     let ensemble = if question.members == Members::Ensemble { "ensemble " } else { "" };
     match question.attack {
@@ -129,6 +148,7 @@ fn title(question: &Question) -> String {
 /// What all batches of an evaluation have in common.
 struct Trial<'a> {
     model: &'a Model,
+    source: &'a Model,
     question: &'a Question<'a>,
     lenses: &'a [Lens],
     eps: f32,
@@ -145,11 +165,11 @@ struct Found {
 
 impl<'a> Trial<'a> {
     fn attacker(&self) -> Attacker<'a> {
-        Attacker::new(self.model, self.question.attack, self.lenses, self.eps, self.noise)
+        Attacker::new(self.source, self.question.attack, self.lenses, self.eps, self.noise).expecting(self.question.draws)
     }
 
     fn batch(&self, range: Range<usize>, attacker: &mut Attacker) -> Result<Found> {
-        let Trial { model, question, lenses, eps, noise, watch } = *self;
+        let Trial { model, source, question, lenses, eps, noise, watch } = *self;
         let batch = question.images.batch(range)?;
         let (images, labels) = upload(model, &batch);
         let victim = Seen { model };
@@ -169,6 +189,8 @@ impl<'a> Trial<'a> {
                 }
             }
             PassOn::Survivors => {
+                let seen = Seen { model: source };
+                let attacked = Expected { victim: &seen, draws: question.draws };
                 for (member, &lens) in lenses.iter().enumerate() {
                     watch::check()?;
                     let alive: Vec<usize> = (0..batch.len()).filter(|&i| verdict.survived[i]).collect();
@@ -177,7 +199,7 @@ impl<'a> Trial<'a> {
                         let ids: Vec<u64> = alive.iter().map(|&i| batch.ids[i]).collect();
                         let targets = Targets { images: &some, labels: &some_labels, ids: &ids };
                         let adversarial =
-                            question.attack.perturb(&victim, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
+                            question.attack.perturb(&attacked, &targets, lens, eps, &Noise { member: member as u64, ..noise })?;
                         verdict.judge(&alive, &right(&victim.logits(&adversarial, Lens::default())?, &some_labels)?, &adversarial);
                     }
                     each[member] = verdict.survived.iter().filter(|&&alive| alive).count();

@@ -269,6 +269,8 @@ impl Course<'_> {
             images: &self.setup.data.test,
             count,
             attack: trial.attack,
+            source: None,
+            draws: 1,
             members: trial.members,
             lens: Lens::default(),
             eps,

@@ -53,6 +53,8 @@ pub fn judge(model: &Model, job: &Job) -> Result<Verdict> {
             images,
             count: selection.images,
             attack: ATTACK,
+            source: None,
+            draws: 1,
             members: Members::One,
             lens: Lens::default(),
             eps: job.recipe.eval.eps,
