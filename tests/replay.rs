@@ -147,7 +147,18 @@ fn attacks(device: &Device) {
     for (attack, members) in
         [(Attack::Fgsm, Members::Ensemble), (Attack::Pgd { iterations: 2 }, Members::One), (Attack::Identity, Members::One)]
     {
-        let question = Question { images: &images, count, attack, source: None, draws: 1, members, lens: Lens::default(), eps: 8.0, seed: 4, pass_on: PassOn::All };
+        let question = Question {
+            images: &images,
+            count,
+            attack,
+            source: None,
+            draws: 1,
+            members,
+            lens: Lens::default(),
+            eps: 8.0,
+            seed: 4,
+            pass_on: PassOn::All,
+        };
         let answer = evaluate(&model, &question, &Silent).unwrap();
         let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
         // The last member's images, made by calls, of the images that nobody broke.

@@ -52,7 +52,8 @@ impl Victim for Linear {
         let logits = self.logits(images, Lens::default())?;
         let (dlogits, classes, size) = (dlogits_of(&logits)?.to_vec(), self.bias.len(), self.weights[0].len());
         let back = |row: &[f32]| (0..size).map(|i| row.iter().zip(&self.weights).map(|(d, w)| d * w[i]).sum()).collect::<Vec<f32>>();
-        let gradient = Tensor::from_slice(images.device(), images.shape(), &dlogits.chunks_exact(classes).flat_map(back).collect::<Vec<_>>());
+        let gradient =
+            Tensor::from_slice(images.device(), images.shape(), &dlogits.chunks_exact(classes).flat_map(back).collect::<Vec<_>>());
         Ok(lenses.iter().map(|_| Response { logits: logits.clone(), gradient: gradient.clone() }).collect())
     }
 }
@@ -211,10 +212,10 @@ fn square_breaks_what_can_be_broken_and_asks_no_more() {
 #[test]
 fn square_in_l2_breaks_a_linear_victim() {
     let size = 10 * 10;
-    let w = vec![1.0; size];
+    let w = (0..size).map(|i| if i < size / 2 { 1.0 } else { -1.0 }).collect();
     let eps = 0.5;
-    // The margin can fall by eps·‖w‖₂ = 5 at most.
-    let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0 - size as f32 / 2.0, 0.0]);
+    // The margin can fall by eps·‖w‖₂ = 5 at most; at grey, w·x = 0.
+    let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
     let batch = Batch::new(&cpu(), [4, 10, 10, 1], &vec![0.5; 4 * size], &[0; 4]);
     let budget = Square { norm: Norm::L2, ..Square::new(eps, 3000) };
     let adversarial = square(&victim, &batch.targets(), Lens::default(), budget, &Noise::new(5, 0)).unwrap();
@@ -350,8 +351,18 @@ fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
     let attack = Attack::Pgd { iterations: 2 };
     let lens = Lens::default();
     for pass_on in [PassOn::All, PassOn::Survivors] {
-        let question =
-            Question { images: &images, count: 40, attack, source: Some(&ann), draws: 2, members: Members::One, lens, eps: 30.0, seed: 4, pass_on };
+        let question = Question {
+            images: &images,
+            count: 40,
+            attack,
+            source: Some(&ann),
+            draws: 2,
+            members: Members::One,
+            lens,
+            eps: 30.0,
+            seed: 4,
+            pass_on,
+        };
         let answer = evaluate(&snn, &question, &Silent).unwrap();
         let batch = images.batch(0..40).unwrap();
         let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);

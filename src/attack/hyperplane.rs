@@ -80,7 +80,9 @@ mod tests {
     fn the_way_is_on_the_plane_in_the_box_and_no_other_is_shorter() {
         for seed in 0..20 {
             let (point, normal, most) = example(seed, 61);
-            for (norm, share) in [(Norm::Linf, 0.01), (Norm::Linf, 0.6), (Norm::Linf, 0.999), (Norm::L2, 0.01), (Norm::L2, 0.6), (Norm::L2, 0.999)] {
+            for (norm, share) in
+                [(Norm::Linf, 0.01), (Norm::Linf, 0.6), (Norm::Linf, 0.999), (Norm::L2, 0.01), (Norm::L2, 0.6), (Norm::L2, 0.999)]
+            {
                 let excess = share * most;
                 let way = Hyperplane { normal: &normal, excess }.reach(norm, &point);
                 let landed: Vec<f64> = point.iter().zip(&way).map(|(&x, d)| f64::from(x) + d).collect();
@@ -94,7 +96,10 @@ mod tests {
                 let r = (0..61).filter(|&i| free(i)).map(|i| way[i].abs() / pace(i)).fold(0.0, f64::max);
                 for i in (0..61).filter(|&i| normal[i] != 0.0) {
                     let own = way[i].abs() / pace(i);
-                    assert!(if free(i) { (own - r).abs() < 1e-9 } else { own < r + 1e-9 }, "seed {seed}, {norm}, {share}, number {i}: {own}, {r}");
+                    assert!(
+                        if free(i) { (own - r).abs() < 1e-9 } else { own < r + 1e-9 },
+                        "seed {seed}, {norm}, {share}, number {i}: {own}, {r}"
+                    );
                     assert!(way[i] * f64::from(normal[i]) <= 0.0);
                 }
                 assert!((0..61).filter(|&i| normal[i] == 0.0).all(|i| way[i] == 0.0));
@@ -111,7 +116,13 @@ mod tests {
             assert_eq!(way, Hyperplane { normal: &opposite, excess: -0.3 * most }.reach(norm, &point));
             let corner = Hyperplane { normal: &normal, excess: 1.5 * most }.reach(norm, &point);
             for ((d, &x), &w) in corner.iter().zip(&point).zip(&normal) {
-                let want = if w > 0.0 { -f64::from(x) } else if w < 0.0 { 1.0 - f64::from(x) } else { 0.0 };
+                let want = if w > 0.0 {
+                    -f64::from(x)
+                } else if w < 0.0 {
+                    1.0 - f64::from(x)
+                } else {
+                    0.0
+                };
                 assert!((d - want).abs() < 1e-12, "{d} {want}");
             }
             assert!(Hyperplane { normal: &[0.0; 40], excess: 1.0 }.reach(norm, &point).iter().all(|&d| d == 0.0));

@@ -54,7 +54,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         file::writable(path)?;
     }
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
-    set_steps(&mut model, args.steps)?;
+    set_steps(&mut model, "--steps", args.steps)?;
     let source = source(args, &device)?;
     suits(&args.lens, source.as_ref().unwrap_or(&model))?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
@@ -76,7 +76,9 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
     };
     if let Some(draws) = args.eot.filter(|_| !common.quiet) {
-        say(format!("--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"))?;
+        say(format!(
+            "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
+        ))?;
     }
     let answer = evaluate(&model, &question, &Shown::new(common.quiet))?;
     if let Some(path) = &args.save {
@@ -128,14 +130,14 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
 fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
     let Some(path) = &args.source else { return Ok(None) };
     let (mut source, _) = checkpoint::load(path, device)?;
-    set_steps(&mut source, args.source_steps).map_err(|error| error.within("--source"))?;
+    set_steps(&mut source, "--source-steps", args.source_steps)?;
     Ok(Some(source))
 }
 
-/// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.
-pub fn set_steps(model: &mut Model, steps: Option<usize>) -> Result<()> {
+/// Run `model` at another number of steps, if one was given by `flag`. Errors (usage): it has no spikes.
+pub fn set_steps(model: &mut Model, flag: &str, steps: Option<usize>) -> Result<()> {
     match steps {
-        Some(steps) if model.spec().steps == 0 => Err(usage!("--steps {steps}: this network has no spikes (T = 0); convert it first")),
+        Some(steps) if model.spec().steps == 0 => Err(usage!("{flag} {steps}: this network has no spikes (T = 0); convert it first")),
         Some(steps) => {
             model.set_steps(steps);
             Ok(())
@@ -144,11 +146,11 @@ pub fn set_steps(model: &mut Model, steps: Option<usize>) -> Result<()> {
     }
 }
 
-/// Errors (usage) where `--steps` is no number of steps.
-pub fn check_steps(steps: Option<usize>) -> Result<()> {
+/// Errors (usage) where what `flag` says is no number of steps.
+pub fn check_steps(flag: &str, steps: Option<usize>) -> Result<()> {
     match steps {
-        Some(0) => Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)")),
-        Some(steps) if steps > MOST_STEPS => Err(usage!("--steps {steps}: at most {MOST_STEPS}")),
+        Some(0) => Err(usage!("{flag} 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)")),
+        Some(steps) if steps > MOST_STEPS => Err(usage!("{flag} {steps}: at most {MOST_STEPS}")),
         _ => Ok(()),
     }
 }
@@ -160,8 +162,8 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     if args.images == Some(0) {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
-    check_steps(args.steps)?;
-    check_steps(args.source_steps)?;
+    check_steps("--steps", args.steps)?;
+    check_steps("--source-steps", args.source_steps)?;
     if args.source.is_some() && !attack.asks_a_network() {
         return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
     }
