@@ -1,6 +1,6 @@
 //! Attacks by name, and the ensemble of gradient variants.
 
-use super::{Apgd, Goal, Noise, Objective, Targets, Victim, Walk, fgsm, pgd, rfgsm};
+use super::{Apgd, Fab, Goal, Noise, Objective, Square, Targets, Victim, Walk, fab, fgsm, pgd, rfgsm, square, step};
 use crate::autodiff::{Credit, Lens, Surrogate, SurrogateKind};
 use crate::base::{Result, fail, suggest, usage};
 use crate::ops::loss;
@@ -9,7 +9,9 @@ use crate::tensor::Tensor;
 use std::fmt;
 
 /// The attacks that this version carries, by name.
-pub const NAMES: [&str; 10] = ["none", "noise", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t"];
+pub const NAMES: [&str; 13] = [
+    "none", "noise", "gaussian", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square",
+];
 
 /// Members of the ensemble.
 pub const ENSEMBLE_SIZE: usize = 19;
@@ -21,6 +23,8 @@ pub enum Attack {
     Identity,
     /// Uniform noise in ±eps, a control.
     Noise,
+    /// Normal noise of standard deviation eps/2, cut at ±eps, a control.
+    Gaussian,
     /// One signed step.
     Fgsm,
     /// One signed step from a random corner at eps/2.
@@ -49,11 +53,21 @@ pub enum Attack {
         /// Runs (of each target), each on the survivors of the last.
         restarts: usize,
     },
+    /// The nearest adversarial image toward each of the 9 most likely wrong classes (Croce & Hein 2020).
+    FabT {
+        /// Steps a class.
+        iterations: usize,
+    },
+    /// Random search on logits alone (Andriushchenko et al. 2020).
+    Square {
+        /// Queries an image.
+        queries: usize,
+    },
 }
 
 impl Attack {
-    /// The attack called `name`, with `iterations` where it iterates (None: 10). A number behind the name counts
-    /// too: `pgd20`. Errors (usage): unknown names, 0 iterations, iterations for an attack that has none.
+    /// The attack called `name`, with `iterations` where it iterates (None: 10; fab-t 100, square 5000 queries). A number
+    /// behind the name counts too: `pgd20`. Errors (usage): unknown names, 0 iterations, iterations for an attack that has none.
     pub fn parse(name: &str, iterations: Option<usize>) -> Result<Attack> {
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let digits = Some(&name[stem.len()..]).filter(|digits| !digits.is_empty());
@@ -65,6 +79,7 @@ impl Attack {
         let attack = match stem {
             "none" => Attack::Identity,
             "noise" => Attack::Noise,
+            "gaussian" => Attack::Gaussian,
             "fgsm" => Attack::Fgsm,
             "rfgsm" => Attack::Rfgsm,
             "pgd" => Attack::Pgd { iterations: steps.unwrap_or(10) },
@@ -73,6 +88,8 @@ impl Attack {
             "apgd-ce" => apgd(Goal::CrossEntropy),
             "apgd-dlr" => apgd(Goal::Dlr),
             "apgd-t" => apgd(Goal::Targeted),
+            "fab-t" => Attack::FabT { iterations: steps.unwrap_or(100) },
+            "square" => Attack::Square { queries: steps.unwrap_or(5000) },
             _ => return Err(usage!("attack {name}: no such attack{}", suggest(stem, NAMES))),
         };
         match (attack.iterations(), steps) {
@@ -88,6 +105,7 @@ impl Attack {
         match self {
             Attack::Identity => "none",
             Attack::Noise => "noise",
+            Attack::Gaussian => "gaussian",
             Attack::Fgsm => "fgsm",
             Attack::Rfgsm => "rfgsm",
             Attack::Pgd { .. } => "pgd",
@@ -96,12 +114,15 @@ impl Attack {
             Attack::Apgd { goal: Goal::CrossEntropy, .. } => "apgd-ce",
             Attack::Apgd { goal: Goal::Dlr, .. } => "apgd-dlr",
             Attack::Apgd { goal: Goal::Targeted, .. } => "apgd-t",
+            Attack::FabT { .. } => "fab-t",
+            Attack::Square { .. } => "square",
         }
     }
 
-    /// Steps, for the attacks that iterate.
+    /// Steps (of Square: queries), for the attacks that iterate.
     pub fn iterations(&self) -> Option<usize> {
         match *self {
+            Attack::FabT { iterations } | Attack::Square { queries: iterations } => Some(iterations),
             Attack::Pgd { iterations } | Attack::Tpgd { iterations } | Attack::PgdTargeted { iterations } => Some(iterations),
             Attack::Apgd { iterations, .. } => Some(iterations),
             _ => None,
@@ -110,7 +131,17 @@ impl Attack {
 
     /// Whether gradients are used, so that an ensemble of gradient variants makes sense.
     pub fn is_white_box(&self) -> bool {
-        !matches!(self, Attack::Identity | Attack::Noise)
+        !matches!(self, Attack::Identity | Attack::Noise | Attack::Gaussian | Attack::Square { .. })
+    }
+
+    /// Whether a network is asked at all, so that another one can be asked in its place.
+    pub fn asks_a_network(&self) -> bool {
+        !matches!(self, Attack::Identity | Attack::Noise | Attack::Gaussian)
+    }
+
+    /// Whether it can be recorded on a GPU: it is some work to record, and the host decides nothing on its way.
+    pub fn is_recordable(&self) -> bool {
+        !matches!(self, Attack::Identity | Attack::FabT { .. } | Attack::Square { .. })
     }
 
     /// Errors (usage): it is not defined for so few classes.
@@ -123,19 +154,24 @@ impl Attack {
 
     /// Adversarial images for `targets`, l-inf radius `eps` in pixels of [0,1].
     pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
-        self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref())
+        match *self {
+            Attack::FabT { iterations } => fab(victim, targets, lens, Fab::new(eps, iterations)),
+            Attack::Square { queries } => square(victim, targets, lens, Square::new(eps, queries), noise),
+            _ => self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref()),
+        }
     }
 
     /// The noise that the attack starts from (None: it needs none), of several runs one after the other.
     pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
         let law = match *self {
-            Attack::Identity | Attack::Fgsm => return Ok(None),
+            Attack::Identity | Attack::Fgsm | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
             Attack::Apgd { goal, iterations, restarts } => {
                 let apgd = Apgd { goal, ball: linf(eps), iterations, restarts };
                 let run = |restart| Noise { restart, ..*noise }.draw(targets, apgd.law());
                 return Ok(Some(Tensor::joined(&(0..apgd.most_runs() as u64).map(run).collect::<Result<Vec<_>>>()?)));
             }
             Attack::Noise | Attack::Pgd { .. } | Attack::PgdTargeted { .. } => pixel::Noise::Uniform(eps),
+            Attack::Gaussian => pixel::Noise::Normal(eps / 2.0),
             Attack::Rfgsm => pixel::Noise::Sign,
             Attack::Tpgd { .. } => pixel::Noise::Normal(0.001),
         };
@@ -143,12 +179,15 @@ impl Attack {
     }
 
     /// As [`Attack::perturb`], from a [`Attack::start`] that was drawn before. Nothing is sent to the device or read from it.
+    /// Errors: FAB-T and Square, which decide on the host as they go.
     pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, start: Option<&Tensor>) -> Result<Tensor> {
         let entropy = || Objective::CrossEntropy(targets.labels.clone());
         let start = || start.ok_or_else(|| fail!("attack {self}: no noise was drawn for its start"));
         match *self {
             Attack::Identity => Ok(targets.images.clone()),
             Attack::Noise => pixel::displace(targets.images, start()?, 1.0),
+            // A step of length 0 projects.
+            Attack::Gaussian => step(targets.images, &pixel::displace(targets.images, start()?, 1.0)?, start()?, 0.0, eps),
             Attack::Fgsm => fgsm(victim, targets, lens, eps),
             Attack::Rfgsm => rfgsm(victim, targets, lens, &entropy(), eps, eps / 2.0, start()?),
             Attack::Pgd { iterations } => pgd(victim, targets, lens, &entropy(), Walk::new(eps, iterations), start()?),
@@ -163,6 +202,7 @@ impl Attack {
             Attack::Apgd { goal, iterations, restarts } => {
                 Apgd { goal, ball: linf(eps), iterations, restarts }.perturb(victim, targets, lens, start()?)
             }
+            Attack::FabT { .. } | Attack::Square { .. } => Err(fail!("attack {self}: the host takes part, so it has no start to go from")),
         }
     }
 }
@@ -223,6 +263,10 @@ mod tests {
         assert!(Attack::parse("pdg", None).unwrap_err().to_string().contains("\"pgd\""));
         assert!(Attack::parse("fgsm20", None).is_err());
         assert!(Attack::parse("pgd", Some(0)).is_err());
+        assert_eq!(Attack::parse("fab-t", None).unwrap(), Attack::FabT { iterations: 100 });
+        assert_eq!(Attack::parse("square", None).unwrap(), Attack::Square { queries: 5000 });
+        assert_eq!(Attack::parse("square1000", None).unwrap().to_string(), "SQUARE-1000");
+        assert!(Attack::parse("gaussian5", None).is_err());
     }
 
     #[test]

@@ -4,16 +4,26 @@
 //! [`Noise`] draws it by (seed, image, attack, member), so results do not depend on how images are batched.
 
 mod apgd;
+mod expected;
+mod fab;
 mod fgsm;
+mod host;
+mod hyperplane;
 mod kind;
 mod noise;
+mod norm;
 mod pgd;
+mod square;
 
 pub use apgd::{Apgd, Goal};
+pub use expected::Expected;
+pub use fab::{Fab, fab};
 pub use fgsm::{fgsm, fgsm_many, rfgsm};
 pub use kind::{Attack, ENSEMBLE_SIZE, NAMES, ensemble};
 pub use noise::Noise;
+pub use norm::Norm;
 pub use pgd::{Walk, pgd};
+pub use square::{Square, square};
 
 use crate::autodiff::Lens;
 use crate::base::{Result, fail};

@@ -30,4 +30,9 @@ impl Noise {
         let stream = |&id: &u64| Philox::stream(self.seed, Purpose::Attack, &[id, self.occasion, self.member, self.restart]);
         pixel::noise(targets.images, law, &targets.ids.iter().map(stream).collect::<Vec<_>>())
     }
+
+    /// The draws of one iteration on the image `id`, for attacks that draw as they go.
+    pub fn stream(&self, id: u64, iteration: u64) -> Philox {
+        Philox::stream(self.seed, Purpose::Attack, &[id, self.occasion, self.member, self.restart, iteration])
+    }
 }

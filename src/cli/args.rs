@@ -272,7 +272,7 @@ pub struct Eval {
     /// Data set (default: the checkpoint's)
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// none, noise, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t
+    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t, fab-t, square
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Attack with all 19 gradient variants; an image is robust only if it survives each
@@ -284,9 +284,18 @@ pub struct Eval {
     /// l-inf radius in 1/255
     #[arg(long, default_value_t = 8.0, value_name = "E", allow_negative_numbers = true)]
     pub eps: f64,
-    /// Steps of an iterated attack (default: 10)
+    /// Steps of an iterated attack (default: 10; fab-t: 100), queries of square (default: 5000)
     #[arg(long, value_name = "N")]
     pub iterations: Option<usize>,
+    /// Transfer: make the adversarial images on this network, of any T, and judge them on CHECKPOINT
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub source: Option<PathBuf>,
+    /// Run the source at another number of steps
+    #[arg(long, value_name = "T", requires = "source")]
+    pub source_steps: Option<usize>,
+    /// Expectation over transformation: mean gradients over so many forwards (default: 1)
+    #[arg(long, value_name = "K")]
+    pub eot: Option<usize>,
     /// Gradients.
     #[command(flatten)]
     pub lens: LensArgs,

@@ -9,6 +9,7 @@ use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, suggest, usage};
 use crate::checkpoint::{self, Kind};
 use crate::data;
+use crate::device::Device;
 use crate::drive::{Member, Members, Page, PassOn, Question, Store, Watch, evaluate_with};
 use crate::nn::Model;
 use crate::record::{wilson, with_interval};
@@ -54,8 +55,9 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         file::writable(path)?;
     }
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
-    set_steps(&mut model, args.steps)?;
-    suits(&args.lens, &model)?;
+    set_steps(&mut model, "--steps", args.steps)?;
+    let source = source(args, &device)?;
+    suits(&args.lens, source.as_ref().unwrap_or(&model))?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data)?;
     let count = args.images.unwrap_or(data.test.len());
@@ -66,14 +68,23 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         images: &data.test,
         count,
         members: Member::all(attack, if args.ensemble { Members::Ensemble } else { Members::One }, lens),
+        source: source.as_ref(),
+        draws: args.eot.unwrap_or(1),
         eps: args.eps,
         seed: args.seed,
         pass_on: if args.fast { PassOn::Survivors } else { PassOn::All },
     };
     let watch = Shown::new(common.quiet);
+    if let Some(draws) = args.eot {
+        watch.begin("", 0);
+        watch.end(&format!(
+            "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
+        ));
+    }
     let held = [
         format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
         format!("images {} of {}", count, data.fingerprint()),
+        format!("source {:?}, {} draws", source.as_ref().map(|source| source.spec().steps), question.draws),
         format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
     ];
     let store = store(args, &question, &held, &watch)?;
@@ -104,6 +115,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         let result = json!({
             "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
             "robust_ci95": ci95(answer.robust), "attack": attack.name(), "ensemble": args.ensemble,
+            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot,
             "eps": args.eps, "iterations": attack.iterations(), "images": answer.images, "seed": args.seed,
             "steps": model.spec().steps, "seconds": answer.seconds, "version": version(), "device": device.describe(), "members": members,
             "recheck": {"farthest": answer.recheck.farthest, "changed": answer.recheck.changed},
@@ -153,10 +165,18 @@ fn store(args: &Eval, question: &Question, held: &[String], watch: &dyn Watch) -
     Ok(Some((store, pages)))
 }
 
-/// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.
-pub fn set_steps(model: &mut Model, steps: Option<usize>) -> Result<()> {
+/// The network that the adversarial images are made on, where it is another.
+fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
+    let Some(path) = &args.source else { return Ok(None) };
+    let (mut source, _) = checkpoint::load(path, device)?;
+    set_steps(&mut source, "--source-steps", args.source_steps)?;
+    Ok(Some(source))
+}
+
+/// Run `model` at another number of steps, if one was given by `flag`. Errors (usage): it has no spikes.
+pub fn set_steps(model: &mut Model, flag: &str, steps: Option<usize>) -> Result<()> {
     match steps {
-        Some(steps) if model.spec().steps == 0 => Err(usage!("--steps {steps}: this network has no spikes (T = 0); convert it first")),
+        Some(steps) if model.spec().steps == 0 => Err(usage!("{flag} {steps}: this network has no spikes (T = 0); convert it first")),
         Some(steps) => {
             model.set_steps(steps);
             Ok(())
@@ -165,11 +185,11 @@ pub fn set_steps(model: &mut Model, steps: Option<usize>) -> Result<()> {
     }
 }
 
-/// Errors (usage) where `--steps` is no number of steps.
-pub fn check_steps(steps: Option<usize>) -> Result<()> {
+/// Errors (usage) where what `flag` says is no number of steps.
+pub fn check_steps(flag: &str, steps: Option<usize>) -> Result<()> {
     match steps {
-        Some(0) => Err(usage!("--steps 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)")),
-        Some(steps) if steps > MOST_STEPS => Err(usage!("--steps {steps}: at most {MOST_STEPS}")),
+        Some(0) => Err(usage!("{flag} 0: T = 0 where spikes are needed; use 1 or more (--lens act looks at the ReLU network)")),
+        Some(steps) if steps > MOST_STEPS => Err(usage!("{flag} {steps}: at most {MOST_STEPS}")),
         _ => Ok(()),
     }
 }
@@ -181,7 +201,17 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     if args.images == Some(0) {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
-    check_steps(args.steps)?;
+    check_steps("--steps", args.steps)?;
+    check_steps("--source-steps", args.source_steps)?;
+    if args.source.is_some() && !attack.asks_a_network() {
+        return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
+    }
+    if args.eot == Some(0) {
+        return Err(usage!("--eot 0: at least 1 forward is needed"));
+    }
+    if args.eot.is_some() && !attack.is_white_box() {
+        return Err(usage!("--eot: {} uses no gradient; leave it out", attack.name()));
+    }
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }

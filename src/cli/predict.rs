@@ -17,10 +17,10 @@ use crate::tensor::{Array, Tensor};
 pub fn predict(args: &Predict, common: &Common) -> Result<()> {
     let device = device(common)?;
     let lens = lens(&args.lens)?;
-    check_steps(args.steps)?;
+    check_steps("--steps", args.steps)?;
     file::writable(&args.out)?;
     let (mut model, _) = checkpoint::load(&args.checkpoint, &device)?;
-    set_steps(&mut model, args.steps)?;
+    set_steps(&mut model, "--steps", args.steps)?;
     suits(&args.lens, &model)?;
     let input = TensorFile::open(&args.images)?;
     let within = |error: crate::base::Error| error.within(args.images.display());

@@ -210,6 +210,11 @@ fn an_evaluation_tells_what_it_did_and_its_images_prove_it() {
         ("snn", "rfgsm --credit rate", "rfgsm", None, false),
         ("snn", "tpgd --iterations 2 --surrogate EXP --gamma 2 --steps 6", "tpgd", Some(2), false),
         ("snn", "pgd-targeted --iterations 2", "pgd-targeted", Some(2), false),
+        ("ann", "gaussian", "gaussian", None, false),
+        ("ann", "fab-t --iterations 4", "fab-t", Some(4), false),
+        ("snn", "square --iterations 20", "square", Some(20), false),
+        ("snn", "pgd --iterations 2 --source run/ann.safetensors", "pgd", Some(2), false),
+        ("ann", "pgd --iterations 2 --source run/snn.safetensors --source-steps 3 --eot 2", "pgd", Some(2), false),
         ("snn", "fgsm --ensemble", "fgsm", None, true),
         ("snn", "pgd --iterations 2 --ensemble --fast", "pgd", Some(2), true),
     ];

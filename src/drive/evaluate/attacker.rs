@@ -1,7 +1,7 @@
 //! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
 
 use super::Member;
-use crate::attack::{Attack, Noise, Targets, fgsm_many};
+use crate::attack::{Attack, Expected, Noise, Targets, fgsm_many};
 use crate::base::Result;
 use crate::device::{Recording, Workspace};
 use crate::drive::inputs::Inputs;
@@ -12,8 +12,9 @@ use std::ops::Range;
 
 /// Attacks one network by members.
 ///
-/// The first batch goes call by call, the attack on the second is recorded, and batches of the same size replay it. All
-/// recordings share one workspace.
+/// Attacks in which the host takes part (`Attack::is_recordable`) go call by call throughout. Of the others the first batch
+/// goes call by call, the attack on the second is recorded, and batches of the same size replay it. All recordings share one
+/// workspace.
 pub struct Attacker<'a> {
     task: Task<'a>,
     groups: Vec<Group>,
@@ -46,9 +47,15 @@ impl<'a> Attacker<'a> {
             let first = groups.last().map_or(0, |group| group.first + group.members.len());
             groups.push(Group { members: members.to_vec(), first, warm: None, recorded: None });
         }
-        // The clean image is no work to record.
-        let workspace = model.device().workspace().filter(|_| members.iter().any(|member| member.attack != Attack::Identity));
-        Attacker { task: Task { model, eps, noise }, groups, workspace }
+        let workspace = model.device().workspace().filter(|_| members.iter().any(|member| member.attack.is_recordable()));
+        Attacker { task: Task { model, eps, noise, draws: 1 }, groups, workspace }
+    }
+
+    /// With gradients that are means over `draws` forwards.
+    #[must_use]
+    pub fn expecting(mut self, draws: usize) -> Attacker<'a> {
+        self.task.draws = draws;
+        self
     }
 
     /// The members that are made together, in order.
@@ -83,11 +90,22 @@ struct Task<'a> {
     model: &'a Model,
     eps: f32,
     noise: Noise,
+    draws: usize,
 }
 
 impl Task<'_> {
+    /// Call by call, the host taking part; `first` is the number of the first of `members`.
+    fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize) -> Result<Vec<Tensor>> {
+        let seen = Seen { model: self.model };
+        let victim = Expected { victim: &seen, draws: self.draws };
+        let noise = |member| Noise { member, ..self.noise };
+        let perturb = |(number, member): (u64, &Member)| member.attack.perturb(&victim, targets, member.lens, self.eps, &noise(number));
+        (first as u64..).zip(members).map(perturb).collect()
+    }
+
     fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        let victim = Seen { model: self.model };
+        let seen = Seen { model: self.model };
+        let victim = Expected { victim: &seen, draws: self.draws };
         match members {
             [Member { attack: Attack::Fgsm, .. }, ..] => {
                 let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
@@ -101,10 +119,13 @@ impl Task<'_> {
 impl Group {
     fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets) -> Result<Vec<Tensor>> {
         let Some(Member { attack, .. }) = self.members.first() else { return Ok(Vec::new()) };
+        if !attack.is_recordable() {
+            return task.perturb_with(targets, &self.members, self.first);
+        }
         let start = attack.start(targets, task.eps, &Noise { member: self.first as u64, ..task.noise })?;
         let batch = targets.images.shape()[0];
         let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
-        let Some(workspace) = workspace.filter(|_| *attack != Attack::Identity).filter(|_| fits || self.warm == Some(batch)) else {
+        let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {
             self.warm = Some(batch);
             return task.perturb(targets, &self.members, start.as_ref());
         };

@@ -1,0 +1,388 @@
+//! FAB-T, Square and what they stand on, against closed forms and on real networks.
+
+mod support;
+
+use caltrop::attack::{Attack, Expected, Fab, NAMES, Noise, Norm, Response, Square, Targets, Victim, fab, square};
+use caltrop::autodiff::Lens;
+use caltrop::base::Result;
+use caltrop::data::Images;
+use caltrop::device::Device;
+use caltrop::drive::{Members, PassOn, Question, Seen, Silent, evaluate};
+use caltrop::nn::{Model, Spec};
+use caltrop::ops::{lif::Reset, loss::predictions};
+use caltrop::tensor::{Array, Tensor};
+use caltrop::zoo;
+use std::sync::Mutex;
+use support::devices::same_bits;
+use support::named::uniform;
+
+/// z = W·x + b, and the sizes of the batches that were asked.
+struct Linear {
+    weights: Vec<Vec<f32>>,
+    bias: Vec<f32>,
+    asked: Mutex<Vec<usize>>,
+}
+
+impl Linear {
+    fn new(weights: Vec<Vec<f32>>, bias: Vec<f32>) -> Linear {
+        Linear { weights, bias, asked: Mutex::new(Vec::new()) }
+    }
+
+    fn exact(&self, image: &[f32]) -> Vec<f64> {
+        let dot = |w: &Vec<f32>| w.iter().zip(image).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
+        self.weights.iter().zip(&self.bias).map(|(w, &b)| dot(w) + f64::from(b)).collect()
+    }
+}
+
+impl Victim for Linear {
+    fn logits(&self, images: &Tensor, _: Lens) -> Result<Tensor> {
+        let n = images.shape()[0];
+        self.asked.lock().unwrap().push(n);
+        let (all, size) = (images.to_vec(), self.weights[0].len());
+        let logits: Vec<f32> = all.chunks_exact(size).flat_map(|image| self.exact(image)).map(|z| z as f32).collect();
+        Ok(Tensor::from_slice(images.device(), [n, self.bias.len()], &logits))
+    }
+
+    fn gradients(
+        &self,
+        images: &Tensor,
+        dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync),
+        lenses: &[Lens],
+    ) -> Result<Vec<Response>> {
+        let logits = self.logits(images, Lens::default())?;
+        let (dlogits, classes, size) = (dlogits_of(&logits)?.to_vec(), self.bias.len(), self.weights[0].len());
+        let back = |row: &[f32]| (0..size).map(|i| row.iter().zip(&self.weights).map(|(d, w)| d * w[i]).sum()).collect::<Vec<f32>>();
+        let gradient =
+            Tensor::from_slice(images.device(), images.shape(), &dlogits.chunks_exact(classes).flat_map(back).collect::<Vec<_>>());
+        Ok(lenses.iter().map(|_| Response { logits: logits.clone(), gradient: gradient.clone() }).collect())
+    }
+}
+
+fn cpu() -> Device {
+    Device::cpu(Some(1)).unwrap()
+}
+
+/// Images `[N,H,W,C]` with their labels and ids.
+struct Batch {
+    images: Tensor,
+    labels: Array<i32>,
+    ids: Vec<u64>,
+}
+
+impl Batch {
+    fn new(device: &Device, shape: [usize; 4], pixels: &[f32], labels: &[i32]) -> Batch {
+        let ids = (0..labels.len() as u64).map(|i| 10 + 3 * i).collect();
+        Batch { images: Tensor::from_slice(device, shape, pixels), labels: Array::from_slice(device, [labels.len()], labels), ids }
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        Targets { images: &self.images, labels: &self.labels, ids: &self.ids }
+    }
+
+    fn some(&self, rows: &[usize]) -> Batch {
+        Batch { images: self.images.gather(rows), labels: self.labels.gather(rows), ids: rows.iter().map(|&row| self.ids[row]).collect() }
+    }
+}
+
+/// How far inside the box a move of r (in l2: r times the weight) takes w·x down, by bisection: the shortest distance to lower
+/// it by `excess`. None where no move in the box does.
+fn shortest(norm: Norm, w: &[f64], x: &[f32], excess: f64) -> Option<f64> {
+    let ways = |r: f64| -> Vec<f64> {
+        let way = |(&w, &x): (&f64, &f32)| {
+            let room = if w > 0.0 { f64::from(x) } else { 1.0 - f64::from(x) };
+            (if norm == Norm::L2 { r * w.abs() } else { r }).min(room)
+        };
+        w.iter().zip(x).map(way).collect()
+    };
+    let gain = |r: f64| w.iter().zip(ways(r)).map(|(w, way)| w.abs() * way).sum::<f64>();
+    let (mut low, mut high) = (0.0, 1e6);
+    if gain(high) < excess {
+        return None;
+    }
+    for _ in 0..200 {
+        let middle = (low + high) / 2.0;
+        if gain(middle) < excess { low = middle } else { high = middle }
+    }
+    Some(norm.length(ways(high).into_iter()))
+}
+
+const PIXELS: usize = 6 * 5 * 2;
+
+/// Two classes, and images of the first whose pixels lie between `low` and `high`, all within reach.
+fn two_classes(low: f64, high: f64) -> (Linear, Batch) {
+    let w: Vec<f32> = uniform("w", PIXELS, -1.0, 1.0, 0);
+    let pixels: Vec<f32> = uniform("x", 8 * PIXELS, low, high, 0);
+    let dot = |image: &[f32]| w.iter().zip(image).map(|(w, x)| w * x).sum::<f32>();
+    // Class 0 leads by w·x + b, the least of the images by 0.5.
+    let least = pixels.chunks_exact(PIXELS).map(dot).fold(f32::INFINITY, f32::min);
+    let victim = Linear::new(vec![w, vec![0.0; PIXELS]], vec![0.5 - least, 0.0]);
+    (victim, Batch::new(&cpu(), [8, 6, 5, 2], &pixels, &[0; 8]))
+}
+
+fn row(tensor: &Tensor, n: usize) -> Vec<f32> {
+    tensor.slice(n..n + 1).to_vec()
+}
+
+#[test]
+fn fab_finds_the_nearest_point_of_a_linear_victim() {
+    for (norm, low, high) in [(Norm::Linf, 0.4, 0.6), (Norm::L2, 0.4, 0.6), (Norm::Linf, 0.0, 1.0), (Norm::L2, 0.0, 1.0)] {
+        let (victim, batch) = two_classes(low, high);
+        let w: Vec<f64> = victim.weights[0].iter().map(|&w| f64::from(w)).collect();
+        let path = Fab { norm, iterations: 20, ..Fab::new(1e3, 20) };
+        let adversarial = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+        let mut wants = Vec::new();
+        for n in 0..8 {
+            let (x, adv) = (row(&batch.images, n), row(&adversarial, n));
+            let logits = victim.exact(&x);
+            let want = shortest(norm, &w, &x, logits[0] - logits[1]).expect("within reach");
+            if norm == Norm::Linf && low > 0.3 && want < 0.4 {
+                let closed = (logits[0] - logits[1]) / w.iter().map(|w| w.abs()).sum::<f64>();
+                assert!((want - closed).abs() < 1e-9, "image {n}: {want}, |w·x + b|/‖w‖₁ = {closed}");
+            }
+            let got = norm.distance(&adv, &x);
+            assert!(got >= want * (1.0 - 1e-5) && got <= want * 1.006, "{norm} from {low}: image {n}: {got}, nearest {want}");
+            assert!(victim.exact(&adv)[1] > victim.exact(&adv)[0] - 1e-5 && adv.iter().all(|x| (0.0..=1.0).contains(x)));
+            wants.push((want, got));
+        }
+        // Within eps or not at all.
+        wants.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let eps = ((wants[3].1 + wants[4].0) / 2.0) as f32;
+        let bounded = fab(&victim, &batch.targets(), Lens::default(), Fab { eps, ..path }).unwrap();
+        let mut broken = 0;
+        for n in 0..8 {
+            let (x, adv) = (row(&batch.images, n), row(&bounded, n));
+            assert!(norm.distance(&adv, &x) <= f64::from(eps));
+            let logits = victim.exact(&adv);
+            broken += usize::from(logits[1] >= logits[0] - 1e-5);
+            assert!(logits[1] >= logits[0] - 1e-5 || adv == x, "image {n} is neither broken nor itself");
+        }
+        assert_eq!(broken, 4, "{norm} from {low}, eps {eps}: {wants:?}");
+    }
+}
+
+/// The likeliest wrong class has no gradient; the second is near.
+#[test]
+fn fab_goes_on_to_the_next_target_and_leaves_what_is_wrong_already() {
+    let steep: Vec<f32> = uniform("steep", PIXELS, 0.5, 1.0, 0);
+    let at_half: f32 = steep.iter().sum::<f32>() / 2.0;
+    let victim = Linear::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
+    let batch = Batch::new(&cpu(), [2, 6, 5, 2], &[0.5; 2 * PIXELS], &[0, 1]);
+    let path = Fab::new(0.05, 10);
+    let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }).unwrap();
+    assert_eq!(first.to_vec(), batch.images.to_vec());
+    let all = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+    let logits = victim.exact(&row(&all, 0));
+    assert!(logits[2] > logits[0], "{logits:?}");
+    assert_eq!(row(&all, 1), row(&batch.images, 1), "it was wrong when clean");
+}
+
+/// In l-inf a linear victim's margin falls by at most eps·‖w‖₁: where it is less, Square finds the signs; where it is more,
+/// no image can.
+#[test]
+fn square_breaks_what_can_be_broken_and_asks_no_more() {
+    let (side, channels) = (6, 2);
+    let size = side * side * channels;
+    // Signs in two by two blocks, so that squares can match them.
+    let block = |i: usize| (i / channels / side / 3 + i / channels % side / 3 + i % channels).is_multiple_of(2);
+    let w: Vec<f32> = (0..size).map(|i| if block(i) { 1.0 } else { -1.0 }).collect();
+    let eps = 0.1;
+    let most = eps * size as f32;
+    for (share, breakable) in [(0.9, true), (1.02, false)] {
+        let at_half: f32 = w.iter().map(|w| w / 2.0).sum();
+        let victim = Linear::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
+        let batch = Batch::new(&cpu(), [6, side, side, channels], &vec![0.5; 6 * size], &[0; 6]);
+        let adversarial = square(&victim, &batch.targets(), Lens::default(), Square::new(eps, 2000), &Noise::new(5, 0)).unwrap();
+        for n in 0..6 {
+            let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
+            assert!(Norm::Linf.distance(&adv, &x) <= f64::from(eps) + 1e-7);
+            let logits = victim.exact(&adv);
+            assert_eq!(logits[1] > logits[0], breakable, "image {n}: {logits:?}");
+            assert!(logits[0] - logits[1] < f64::from(0.1 * most), "image {n} came down to {logits:?} only");
+        }
+        let asked = victim.asked.lock().unwrap();
+        assert!(asked.windows(2).all(|pair| pair[1] <= pair[0]), "broken images are asked again: {asked:?}");
+        if breakable {
+            assert!(asked.len() < 2000 && asked.last() < asked.first());
+        } else {
+            assert_eq!((asked.len(), asked.iter().sum::<usize>()), (2001, 6 * 2001));
+        }
+    }
+}
+
+#[test]
+fn square_in_l2_breaks_a_linear_victim() {
+    let size = 10 * 10;
+    let w = (0..size).map(|i| if i < size / 2 { 1.0 } else { -1.0 }).collect();
+    let eps = 0.5;
+    // The margin can fall by eps·‖w‖₂ = 5 at most; at grey, w·x = 0.
+    let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
+    let batch = Batch::new(&cpu(), [4, 10, 10, 1], &vec![0.5; 4 * size], &[0; 4]);
+    let budget = Square { norm: Norm::L2, ..Square::new(eps, 3000) };
+    let adversarial = square(&victim, &batch.targets(), Lens::default(), budget, &Noise::new(5, 0)).unwrap();
+    for n in 0..4 {
+        let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
+        assert!(Norm::L2.distance(&adv, &x) <= f64::from(eps) + 1e-6);
+        let logits = victim.exact(&adv);
+        assert!(logits[1] > logits[0], "image {n}: {logits:?}");
+    }
+}
+
+const SIDE: usize = 8;
+
+fn network(device: &Device, steps: usize, classes: usize) -> Model {
+    let spec = Spec {
+        arch: "vgg:6,A,8,A/12".into(),
+        classes,
+        input: [2, SIDE, SIDE],
+        mean: vec![0.5, 0.4],
+        std: vec![0.25, 0.2],
+        bias: steps > 0,
+        steps,
+        leak: 1.0,
+        reset: Reset::Hard,
+        dropout: 0.0,
+    };
+    let mut model = zoo::build(device, spec, 3).unwrap();
+    for param in model.params_mut().into_iter().filter(|param| param.name.ends_with(".v_th")) {
+        param.weight.set(Tensor::full(device, [], 0.3));
+    }
+    model
+}
+
+/// Images that the network classifies rightly, since their labels are its predictions (but for the last).
+fn batch_of(model: &Model, n: usize) -> Batch {
+    let pixels: Vec<f32> = uniform("pixels", n * SIDE * SIDE * 2, 0.0, 1.0, 0);
+    let images = Tensor::from_slice(model.device(), [n, SIDE, SIDE, 2], &pixels);
+    let logits = Seen { model }.logits(&images, Lens::default()).unwrap();
+    let mut labels: Vec<i32> = predictions(&logits).unwrap().to_vec().into_iter().map(|class| class as i32).collect();
+    labels[n - 1] = (labels[n - 1] + 1) % 5;
+    Batch::new(model.device(), [n, SIDE, SIDE, 2], &pixels, &labels)
+}
+
+type Perturb<'a> = &'a dyn Fn(&dyn Victim, &Targets) -> Tensor;
+
+#[test]
+fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
+    let lens = Lens::default();
+    let noise = Noise { member: 2, ..Noise::new(9, 1) };
+    for steps in [0, 3] {
+        for (name, perturb) in [
+            ("fab-t", (&|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
+            ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
+            ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
+            ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
+        ] {
+            let mut known: Option<Vec<f32>> = None;
+            for threads in [1, 3] {
+                let device = Device::cpu(Some(threads)).unwrap();
+                let model = network(&device, steps, 5);
+                let (batch, victim) = (batch_of(&model, 11), Seen { model: &model });
+                for packing in [vec![11], vec![1; 11], vec![2, 9], vec![7, 3, 1]] {
+                    let mut all = Vec::new();
+                    let mut next = 0;
+                    for size in packing {
+                        let some = batch.some(&(next..next + size).collect::<Vec<_>>());
+                        all.extend(perturb(&victim, &some.targets()).to_vec());
+                        next += size;
+                    }
+                    same_bits(&format!("{name}, T = {steps}"), &all, known.get_or_insert_with(|| all.clone()));
+                }
+            }
+            let changed = known.unwrap().iter().zip(batch_of(&network(&cpu(), steps, 5), 11).images.to_vec()).any(|(&a, b)| a != b);
+            assert!(changed, "{name}, T = {steps}: no image was touched");
+        }
+    }
+}
+
+#[test]
+fn every_attack_stays_within_eps_and_the_box() {
+    let eps = 12.0 / 255.0;
+    for steps in [0, 2] {
+        let model = network(&cpu(), steps, 5);
+        let batch = batch_of(&model, 4);
+        for name in NAMES {
+            let iterations = Attack::parse(name, None).unwrap().iterations().map(|_| 12);
+            let attack = Attack::parse(name, iterations).unwrap();
+            let adversarial = attack.perturb(&Seen { model: &model }, &batch.targets(), Lens::default(), eps, &Noise::new(1, 0)).unwrap();
+            for (i, (a, x)) in adversarial.to_vec().into_iter().zip(batch.images.to_vec()).enumerate() {
+                assert!((0.0..=1.0).contains(&a) && (a - x).abs() <= eps + 1e-6, "{attack}, T = {steps}: number {i}: {x} became {a}");
+            }
+        }
+    }
+}
+
+/// A victim whose gradients grow by one with every call.
+struct Counting(Mutex<f32>);
+
+impl Victim for Counting {
+    fn logits(&self, images: &Tensor, _: Lens) -> Result<Tensor> {
+        Ok(Tensor::zeros(images.device(), [images.shape()[0], 2]))
+    }
+
+    fn gradients(&self, images: &Tensor, _: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync), lenses: &[Lens]) -> Result<Vec<Response>> {
+        let mut call = self.0.lock().unwrap();
+        *call += 1.0;
+        let [logits, gradient] = [[images.shape()[0], 2].into(), images.shape()].map(|shape| Tensor::full(images.device(), shape, *call));
+        Ok(vec![Response { logits, gradient }; lenses.len()])
+    }
+}
+
+#[test]
+fn expectation_is_the_mean_over_its_forwards() {
+    let images = Tensor::zeros(&cpu(), [2, 1, 3, 1]);
+    for (draws, mean) in [(1, 1.0), (2, 1.5), (5, 3.0)] {
+        let counting = Counting(Mutex::new(0.0));
+        let victim = Expected { victim: &counting, draws };
+        let responses = victim.gradients(&images, &|logits| Ok(logits.clone()), &[Lens::default(); 2]).unwrap();
+        assert_eq!(responses.len(), 2);
+        for response in responses {
+            assert_eq!((response.gradient.to_vec(), response.logits.to_vec()), (vec![mean; 6], vec![mean; 4]));
+        }
+    }
+}
+
+#[test]
+fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
+    let device = cpu();
+    let (ann, snn) = (network(&device, 0, 5), network(&device, 3, 5));
+    let pixels: Vec<u8> = (0..40 * SIDE * SIDE * 2).map(|i| (i * 7919 % 256) as u8).collect();
+    let labels = (0..40).map(|i| i % 5).collect();
+    let images = Images { channels: 2, height: SIDE, width: SIDE, classes: 5, pixels, labels };
+    let attack = Attack::Pgd { iterations: 2 };
+    let lens = Lens::default();
+    for pass_on in [PassOn::All, PassOn::Survivors] {
+        let question = Question {
+            images: &images,
+            count: 40,
+            attack,
+            source: Some(&ann),
+            draws: 2,
+            members: Members::One,
+            lens,
+            eps: 30.0,
+            seed: 4,
+            pass_on,
+        };
+        let answer = evaluate(&snn, &question, &Silent).unwrap();
+        let batch = images.batch(0..40).unwrap();
+        let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);
+        let labels = Array::from_slice(&device, [40], &batch.labels);
+        let targets = Targets { images: &clean, labels: &labels, ids: &batch.ids };
+        let made = attack.perturb(&Seen { model: &ann }, &targets, lens, 30.0 / 255.0, &Noise::new(4, 0)).unwrap();
+        let right = |images: &Tensor| -> Vec<bool> {
+            let classes = predictions(&Seen { model: &snn }.logits(images, lens).unwrap()).unwrap().to_vec();
+            classes.iter().zip(&batch.labels).map(|(&class, &label)| class as i32 == label).collect()
+        };
+        let (clean_right, right) = (right(&clean), right(&made));
+        assert!(clean_right.contains(&true));
+        let survived: Vec<bool> = clean_right.iter().zip(&right).map(|(a, b)| *a && *b).collect();
+        assert_eq!(answer.survived, survived);
+        let size = SIDE * SIDE * 2;
+        for n in (0..40).filter(|&n| clean_right[n]) {
+            same_bits("transfer", &answer.adversarial[n * size..(n + 1) * size], &row(&made, n));
+        }
+        let other = network(&device, 0, 4);
+        let error = evaluate(&snn, &Question { source: Some(&other), ..question }, &Silent).err().expect("other classes").to_string();
+        assert!(error.contains("4 classes") && error.contains("5 classes") && !error.contains('\n'), "{error}");
+    }
+}
