@@ -90,7 +90,8 @@ impl Attack {
             "apgd-t" => apgd(Goal::Targeted),
             "fab-t" => Attack::FabT { iterations: steps.unwrap_or(100) },
             "square" => Attack::Square { queries: steps.unwrap_or(5000) },
-            _ => return Err(usage!("attack {name}: no such attack{}", suggest(stem, NAMES))),
+            AUTOATTACK => return Err(usage!("attack {name}: it is four attacks, which eval runs one after the other; name one of them here")),
+            _ => return Err(usage!("attack {name}: no such attack{}", suggest(stem, NAMES.into_iter().chain([AUTOATTACK])))),
         };
         match (attack.iterations(), steps) {
             (_, Some(0)) => Err(usage!("attack {name}: 0 iterations; at least 1 is needed")),
@@ -218,6 +219,15 @@ impl fmt::Display for Attack {
             None => f.write_str(&self.name().to_uppercase()),
         }
     }
+}
+
+/// The name that stands for [`autoattack`].
+pub const AUTOATTACK: &str = "autoattack";
+
+/// AutoAttack's four (Croce & Hein 2020), each on the survivors of the last.
+pub fn autoattack() -> [Attack; 4] {
+    let apgd = |goal| Attack::Apgd { goal, iterations: 100, restarts: 1 };
+    [apgd(Goal::CrossEntropy), apgd(Goal::Targeted), Attack::FabT { iterations: 100 }, Attack::Square { queries: 5000 }]
 }
 
 /// The 19 gradient variants of METHOD §6, in its order.

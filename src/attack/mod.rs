@@ -19,7 +19,7 @@ pub use apgd::{Apgd, Goal};
 pub use expected::Expected;
 pub use fab::{Fab, fab};
 pub use fgsm::{fgsm, fgsm_many, rfgsm};
-pub use kind::{Attack, ENSEMBLE_SIZE, NAMES, ensemble};
+pub use kind::{AUTOATTACK, Attack, ENSEMBLE_SIZE, NAMES, autoattack, ensemble};
 pub use noise::Noise;
 pub use norm::Norm;
 pub use pgd::{Walk, pgd};

@@ -19,7 +19,7 @@ pub use block::{Block, Origin};
 pub use dropout::Dropout;
 pub use geometry::{Geometry, Memory, Operands, Row};
 pub use layer::Layer;
-pub use model::{Activity, Fired, Model, Spec};
+pub use model::{Activity, Fired, Membranes, Model, Spec};
 pub use neuron::Neuron;
 pub use norm::Norm;
 pub use param::{MIN_THRESHOLD, Param, Role};

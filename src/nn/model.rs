@@ -2,7 +2,7 @@
 
 use super::{Dropout, Layer, Neuron, Norm, Param, sequence};
 use crate::autodiff::{Credit, Fire, Frames, Grad, Gradients, Pass, Saved, Signal, Statistics, Trace, Want};
-use crate::base::{Result, ensure};
+use crate::base::{Result, ensure, fail};
 use crate::device::Device;
 use crate::ops::lif::{self, Reset, Spread};
 use crate::ops::norm::{self, Affine, Moments};
@@ -54,6 +54,17 @@ pub struct Activity {
     pub neurons: u64,
     /// T.
     pub steps: usize,
+}
+
+/// The membranes of a layer of neurons over all steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Membranes {
+    /// The threshold's name without `.v_th`.
+    pub name: String,
+    /// The firing threshold.
+    pub v_th: f32,
+    /// `[N,H,W,T,C]`: u_t before its reset.
+    pub u: Vec<f32>,
 }
 
 /// What a layer of neurons fired, counted where it was.
@@ -323,6 +334,27 @@ impl Model {
                 silent: lif::silent(spikes),
                 neurons: (spikes.shape().count() / spikes.frames()) as u64,
                 steps: spikes.frames(),
+            })
+            .collect()
+    }
+
+    /// The membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// If the trace keeps no currents.
+    pub fn membranes(&self, trace: &Trace) -> Result<Vec<Membranes>> {
+        let leaves = self.leaves().zip(trace.saved.iter().flat_map(Saved::leaves));
+        let spiking = leaves.filter_map(|(leaf, saved)| match (leaf, saved) {
+            (Layer::Neuron(neuron), Saved::Neuron { y, affine, spikes: Some(spikes), .. }) => Some((neuron, y, affine, spikes)),
+            _ => None,
+        });
+        spiking
+            .map(|(neuron, y, affine, spikes)| {
+                let y = y.as_ref().ok_or_else(|| fail!("{}: the trace keeps no current; membranes need Keep::ForInput", neuron.name()))?;
+                let v_th = neuron.v_th.value();
+                let u = lif::membranes(y, affine.as_ref(), v_th, neuron.dynamics(spikes.frames()))?;
+                Ok(Membranes { name: neuron.name().to_string(), v_th: v_th.to_vec()[0], u })
             })
             .collect()
     }

@@ -5,6 +5,7 @@
 
 mod chart;
 mod figures;
+mod grid;
 mod json;
 mod mosaic;
 mod page;
@@ -17,6 +18,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use grid::grid;
 pub use mosaic::{Row, mosaic};
 
 use crate::base::{Error, Result, file};

@@ -6,8 +6,10 @@
 mod attacker;
 mod batches;
 mod board;
+mod honesty;
 mod store;
 
+pub use honesty::{Grade, Honesty, examine};
 pub use store::{Page, Store};
 
 use super::recipe::Members;
@@ -79,6 +81,7 @@ impl fmt::Display for Question<'_> {
         match self.members.as_slice() {
             [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
             [Member { attack, .. }] => write!(f, "{attack} at {}/255", self.eps),
+            [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => write!(f, "AutoAttack at {}/255", self.eps),
             [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}/255", self.eps),
             [] => f.write_str("nothing"),
         }

@@ -7,11 +7,13 @@
 
 mod cpu;
 mod gpu;
+mod membrane;
 pub(super) mod route;
 mod surrogate;
 
 pub(super) use cpu::strip;
 pub(super) use gpu::Coded;
+pub use membrane::membranes;
 pub use surrogate::{Surrogate, SurrogateKind};
 
 use crate::base::{Result, Shape, ensure};
