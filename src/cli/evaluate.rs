@@ -107,13 +107,11 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
             say(format!("{:<14} {:>17} %", lens.to_string(), told(*accuracy)))?;
         }
     }
-    say(format!(
-        "clean {} %, robust {} % ({attack} at {}/255, {} images; in brackets 95 % intervals)",
-        told(answer.clean),
-        told(answer.robust),
-        args.eps,
-        answer.images
-    ))
+    let (clean, images) = (told(answer.clean), format!("{} images; in brackets 95 % intervals", answer.images));
+    match attack {
+        Attack::Identity => say(format!("clean {clean} % ({images})")),
+        _ => say(format!("clean {clean} %, robust {} % ({attack} at {}/255, {images})", told(answer.robust), args.eps)),
+    }
 }
 
 /// Run `model` at another number of steps, if one was given. Errors (usage): it has no spikes.
