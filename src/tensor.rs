@@ -45,6 +45,12 @@ impl<T: Pod + Default> Array<T> {
         Array { device: device.clone(), shape, data: Arc::new(Buffer::zeroed(device, shape.count())) }
     }
 
+    /// An array of a shape and no elements, for who looks at shapes alone. Panics (a bug) where they are asked for.
+    pub fn absent(device: &Device, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        Array { device: device.clone(), shape, data: Arc::new(Buffer::absent(shape.count())) }
+    }
+
     /// An array with these elements, in row-major order. Panics (a bug) when their number is not the shape's.
     pub fn from_slice(device: &Device, shape: impl Into<Shape>, elements: &[T]) -> Self {
         let mut array = Self::unspecified(device, shape);

@@ -1,7 +1,7 @@
 //! Files of named tensors: safetensors, read and written; PyTorch's own, read.
 
 use super::torch::{self, StateDict};
-use crate::base::{Result, fail};
+use crate::base::{Error, Result, ensure, fail, nature};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +55,8 @@ fn described(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8
 
 /// Bytes in front of the header: its length.
 const LENGTH: usize = 8;
+/// No header is longer (safetensors' own limit).
+const MOST_HEADER: usize = 100_000_000;
 
 /// A file of named tensors in memory: safetensors, or what `torch.save` wrote. Its first bytes say which.
 pub struct TensorFile {
@@ -75,6 +77,7 @@ const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "model.", "net."];
 impl TensorFile {
     /// The file at `path`. Errors: missing, unreadable, truncated, neither safetensors nor a state dict of PyTorch.
     pub fn open(path: &Path) -> Result<TensorFile> {
+        ensure!(!path.is_dir(), "{} is a folder; name a file in it", path.display());
         let bytes = std::fs::read(path).map_err(|cause| fail!("cannot read {}: {cause}", path.display()))?;
         Self::parse(bytes).map_err(|error| error.within(path.display()))
     }
@@ -85,11 +88,9 @@ impl TensorFile {
             let source = Source::Torch(StateDict::parse(&bytes)?);
             return Ok(TensorFile { source, metadata: BTreeMap::new(), prefix: String::new() });
         }
-        let foreign = |cause: &dyn std::fmt::Display| {
-            fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors or torch.save", bytes.len())
-        };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|cause| foreign(&cause))?;
-        SafeTensors::deserialize(&bytes).map_err(|cause| foreign(&cause))?;
+        let broken = |cause| broken(&bytes, &cause);
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+        SafeTensors::deserialize(&bytes).map_err(broken)?;
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         Ok(TensorFile { source: Source::Safetensors(bytes), metadata, prefix: String::new() })
     }
@@ -189,6 +190,36 @@ impl TensorFile {
     /// The name in the file.
     fn whole(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+}
+
+/// Why `bytes` are no whole safetensors file: cut, corrupt (`cause` says how), or something else.
+///
+/// Such a file is a header's length, the header (JSON, so it begins with a brace) and the numbers, to which the header points.
+fn broken(bytes: &[u8], cause: &dyn std::fmt::Display) -> Error {
+    const CURE: &str = "copy or download it again";
+    let held = bytes.len();
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH>() else {
+        return fail!("truncated: {held} bytes, where a safetensors file begins with {LENGTH} of its header's length; {CURE}");
+    };
+    if rest.first() != Some(&b'{') && !(rest.is_empty() && nature(bytes).is_none()) {
+        let text = || std::str::from_utf8(bytes).is_ok().then_some("a text file");
+        let seems = nature(bytes).or_else(text).unwrap_or("something that is not known");
+        return fail!("no safetensors file and none of torch.save's, but {seems}; tensors are read as these two write them");
+    }
+    let length = u64::from_le_bytes(*length);
+    let Some(end) = usize::try_from(length).ok().filter(|&length| length <= MOST_HEADER).map(|length| LENGTH + length) else {
+        return fail!("a corrupt safetensors file (a header of {length} bytes, at most {MOST_HEADER}); {CURE}");
+    };
+    let Some(header) = bytes.get(LENGTH..end) else {
+        return fail!("truncated: {held} bytes of at least {end}, where its header ends; {CURE}");
+    };
+    let ends = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(header)
+        .map(|header| header.values().filter_map(|tensor| tensor["data_offsets"][1].as_u64()).max().unwrap_or(0));
+    match ends.map(|last| last.saturating_add(end as u64)) {
+        Ok(wanted) if (held as u64) < wanted => fail!("truncated: {held} bytes of {wanted}; {CURE}"),
+        Ok(wanted) if held as u64 > wanted => fail!("{held} bytes, where its header speaks of {wanted}: something was added; {CURE}"),
+        _ => fail!("a corrupt safetensors file ({cause}, {held} bytes); {CURE}"),
     }
 }
 

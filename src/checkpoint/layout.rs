@@ -215,6 +215,18 @@ fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
     Ok(())
 }
 
+/// What to say where `model` has biases and none of them is in the file, or the other way round.
+pub fn bias_cure(model: &Model, file: &TensorFile) -> Option<&'static str> {
+    let weights = model.params().into_iter().filter(|param| matches!(param.role, Role::Kernel | Role::Matrix));
+    let biases = weights.filter_map(|param| param.name.strip_suffix("weight").map(|stem| format!("{stem}bias")));
+    let there = biases.into_iter().any(|bias| file.shape(&bias).is_some());
+    match (model.spec().bias, there) {
+        (false, true) => Some("the weights come with biases: give --bias"),
+        (true, false) => Some("the weights come without biases: leave --bias out"),
+        _ => None,
+    }
+}
+
 fn extents(shape: &[usize]) -> String {
     if shape.is_empty() { "scalar".into() } else { shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x") }
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// The format that this program writes.
 pub const FORMAT: &str = "caltrop-1";
+/// How every format of this program's begins.
+const FAMILY: &str = "caltrop-";
 
 /// What is known of a checkpoint beside its network.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,8 +63,13 @@ impl Meta {
     /// Back from string metadata. Errors: no checkpoint of ours, a newer format, a value that cannot be read.
     pub fn from_map(map: &BTreeMap<String, String>) -> Result<(Spec, Meta)> {
         let get = |key: &str| map.get(key).map(String::as_str);
-        let format = get("format")
-            .ok_or_else(|| fail!("no caltrop checkpoint (no format in its metadata); use `caltrop import` for a PyTorch state dict"))?;
+        // Others write a format too: "pt" stands in many a state dict.
+        let format = get("format").filter(|format| format.starts_with(FAMILY)).ok_or_else(|| {
+            fail!(
+                "no caltrop checkpoint (none of its formats in the metadata) but plain tensors; make one of a PyTorch state dict: \
+                 caltrop import FILE --arch NAME --classes K --input CxHxW --out CHECKPOINT"
+            )
+        })?;
         ensure!(format == FORMAT, "checkpoint format {format}, this program reads {FORMAT}; use the version that wrote it");
         let parse = |key: &str| get(key).ok_or_else(|| fail!("the checkpoint's metadata lacks \"{key}\""));
         let input: Vec<usize> = numbers(parse("input")?, 'x', "input")?;

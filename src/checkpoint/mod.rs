@@ -76,7 +76,10 @@ pub fn import(path: &Path, spec: Spec, require: Require, device: &Device) -> Res
     let mut tensors = TensorFile::open(path)?;
     tensors.unwrap_names();
     let mut model = zoo::blank(device, spec)?;
-    layout::fill(&mut model, &tensors, require).map_err(|error| error.within(path.display()))?;
+    layout::fill(&mut model, &tensors, require).map_err(|error| {
+        let cure = layout::bias_cure(&model, &tensors).map(|cure| format!("; {cure}")).unwrap_or_default();
+        fail!("{}: {error}{cure}", path.display())
+    })?;
     Ok((model, tensors.notes()))
 }
 

@@ -5,7 +5,6 @@ use super::bench::answer;
 use super::import::size;
 use super::say;
 use crate::base::{Result, file, usage};
-use crate::device::Device;
 use crate::nn::{Geometry, Memory, Operands, Spec};
 use crate::ops::lif::Reset;
 use crate::zoo;
@@ -21,7 +20,7 @@ pub fn arch(args: &Arch) -> Result<()> {
     if let Some(path) = args.json.as_deref().filter(|path| path.as_os_str() != "-") {
         file::writable(path)?;
     }
-    let geometry = geometry(spec.clone())?;
+    let geometry = zoo::geometry(spec.clone())?;
     answer(&described(&spec, &geometry, args.batch), args.json.as_deref(), || table(&spec, &geometry, args.batch))
 }
 
@@ -43,11 +42,6 @@ fn spec(name: &str, args: &Arch) -> Result<Spec> {
     })
 }
 
-/// The geometry of `spec`. Its weights are there, but blank: nothing is drawn, nothing computed.
-fn geometry(spec: Spec) -> Result<Geometry> {
-    Ok(zoo::blank(&Device::cpu(Some(1))?, spec)?.geometry())
-}
-
 fn list(args: &Arch) -> Result<()> {
     say(format!("{:<18} {:>9} {:>12} {:>14}", "architecture", "image", "parameters", "MACs a step"))?;
     for name in zoo::NAMES {
@@ -62,7 +56,7 @@ fn list(args: &Arch) -> Result<()> {
             continue;
         }
         let spec = spec(name, args)?;
-        let (input, geometry) = (extents(spec.input), geometry(spec)?);
+        let (input, geometry) = (extents(spec.input), zoo::geometry(spec)?);
         say(format!("{name:<18} {input:>9} {:>12} {:>14}", grouped(geometry.parameters()), grouped(geometry.macs())))?;
     }
     Ok(())

@@ -130,13 +130,11 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
             say(format!("{name:<14} {:>17} %  breaks {:>5} that none before it broke", told(score.accuracy), score.kills))?;
         }
     }
-    say(format!(
-        "clean {} %, robust {} % ({attack} at {}/255, {} images; in brackets 95 % intervals)",
-        told(answer.clean),
-        told(answer.robust),
-        args.eps,
-        answer.images
-    ))
+    let (clean, images) = (told(answer.clean), format!("{} images; in brackets 95 % intervals", answer.images));
+    match attack {
+        Attack::Identity => say(format!("clean {clean} % ({images})")),
+        _ => say(format!("clean {clean} %, robust {} % ({attack} at {}/255, {images})", told(answer.robust), args.eps)),
+    }
 }
 
 /// Where an evaluation keeps what is done, and what an interrupted one left there.

@@ -2,7 +2,7 @@
 
 use super::formats::cifar::{self, Which};
 use super::formats::idx::{self, Source};
-use super::formats::{Contents, folder, svhn, tiny_imagenet};
+use super::formats::{Contents, archive_in, folder, packed, svhn, tiny_imagenet};
 use super::{Dataset, Images, classes};
 use crate::base::watch::{Silent, Watch};
 use crate::base::{Result, ensure, fail, suggest, usage};
@@ -190,12 +190,19 @@ pub fn load_watched(name: &str, dir: Option<&Path>, watch: &dyn Watch) -> Result
 /// same names, are told apart by their brightness.
 ///
 /// # Errors
-/// `dir` cannot be read; no set lies there, or several do; MNIST-like files are broken.
+/// `dir` cannot be read or is a file; no set lies there, or several do; an archive that was not unpacked; MNIST-like files are
+/// broken.
 pub fn recognise(dir: &Path) -> Result<&'static str> {
     ensure!(dir.exists(), "there is no folder {}; name the folder of a data set's files", dir.display());
+    if dir.is_file() {
+        return Err(packed(dir));
+    }
     let here: Vec<&Spec> = SPECS.iter().filter(|spec| spec.lies_in(dir)).collect();
     match here[..] {
         [] => {
+            if let Some(archive) = archive_in(dir) {
+                return Err(packed(&archive).within(format!("no data set that is known lies in {}", dir.display())));
+            }
             let valid = names().filter(|name| *name != "fashion-mnist-7k").collect::<Vec<_>>().join(", ");
             Err(fail!("no data set that is known lies in {}; say with --dataset which it should be ({valid})", dir.display()))
         }

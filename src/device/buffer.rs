@@ -15,9 +15,17 @@ pub struct Buffer<T> {
 }
 
 enum Place {
-    Host { block: Block, home: Arc<Recycler> },
+    Host {
+        block: Block,
+        home: Arc<Recycler>,
+    },
     Gpu(gpu::Block),
+    /// Nowhere: a length and no numbers.
+    Absent,
 }
+
+/// What is wrong where numbers are asked of [`Buffer::absent`].
+const ABSENT: &str = "numbers were asked of a buffer that has none";
 
 impl<T: Pod> Buffer<T> {
     /// A buffer with unspecified contents (whatever its memory held before).
@@ -44,6 +52,11 @@ impl<T: Pod> Buffer<T> {
         Buffer { place: Place::Host { block: home.take_zeroed(len * size_of::<T>()), home }, len, kind: PhantomData }
     }
 
+    /// A buffer of a length and no numbers, for who looks at shapes alone. Panics (a bug) where they are asked for.
+    pub fn absent(len: usize) -> Self {
+        Buffer { place: Place::Absent, len, kind: PhantomData }
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.len
@@ -59,6 +72,7 @@ impl<T: Pod> Buffer<T> {
         match &self.place {
             Place::Host { block, .. } => &bytemuck::cast_slice(block)[..self.len],
             Place::Gpu(_) => panic!("host memory was asked of a buffer on a GPU"),
+            Place::Absent => panic!("{ABSENT}"),
         }
     }
 
@@ -67,13 +81,14 @@ impl<T: Pod> Buffer<T> {
         match &mut self.place {
             Place::Host { block, .. } => &mut bytemuck::cast_slice_mut(block)[..self.len],
             Place::Gpu(_) => panic!("host memory was asked of a buffer on a GPU"),
+            Place::Absent => panic!("{ABSENT}"),
         }
     }
 
     /// The elements as a vector on the host; on a GPU this waits for the work that makes them.
     pub fn to_vec(&self) -> Vec<T> {
         match &self.place {
-            Place::Host { .. } => self.host().to_vec(),
+            Place::Host { .. } | Place::Absent => self.host().to_vec(),
             Place::Gpu(block) => {
                 let mut elements = vec![T::zeroed(); self.len];
                 block.launcher().download(bytemuck::cast_slice_mut(&mut elements), block.address()).unwrap_or_else(|error| raise(error));
@@ -86,7 +101,7 @@ impl<T: Pod> Buffer<T> {
     pub fn write(&mut self, elements: &[T]) {
         assert_eq!(self.len, elements.len(), "elements of a buffer");
         match &mut self.place {
-            Place::Host { .. } => self.host_mut().copy_from_slice(elements),
+            Place::Host { .. } | Place::Absent => self.host_mut().copy_from_slice(elements),
             Place::Gpu(block) => {
                 block.launcher().upload(block.address(), bytemuck::cast_slice(elements)).unwrap_or_else(|error| raise(error));
             }
@@ -96,7 +111,7 @@ impl<T: Pod> Buffer<T> {
     /// Fill with `value`.
     pub fn fill(&mut self, value: T) {
         match &mut self.place {
-            Place::Host { .. } => self.host_mut().fill(value),
+            Place::Host { .. } | Place::Absent => self.host_mut().fill(value),
             Place::Gpu(block) => {
                 // A word's worth of the value, repeated; the block is whole words long.
                 let mut word = [0u8; 4];
@@ -125,6 +140,7 @@ impl<T: Pod> Buffer<T> {
         match &self.place {
             Place::Gpu(block) => block.address(),
             Place::Host { .. } => panic!("a kernel was given a buffer on the CPU"),
+            Place::Absent => panic!("{ABSENT}"),
         }
     }
 }

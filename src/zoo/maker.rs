@@ -1,4 +1,4 @@
-//! Layers with their parameters, blank and numbered as they are made: the order of a state dict.
+//! Layers with their parameters, blank or of no memory, numbered as they are made: the order of a state dict.
 
 use crate::base::Shape;
 use crate::device::Device;
@@ -6,21 +6,35 @@ use crate::nn::{Layer, Neuron, Norm, Param, Product, Role, Spec};
 use crate::ops::norm::Moments;
 use crate::tensor::Tensor;
 
+/// What parameters are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Zeros.
+    Zero,
+    /// No memory: their shapes are all that is wanted.
+    Absent,
+}
+
 /// Makes the layers of a network; a name is a layer's prefix in the state dict.
 pub struct Maker<'a> {
     device: &'a Device,
     spec: &'a Spec,
+    numbers: Numbers,
     made: usize,
 }
 
 impl<'a> Maker<'a> {
     /// For a network of `spec` on `device`.
-    pub fn new(device: &'a Device, spec: &'a Spec) -> Maker<'a> {
-        Maker { device, spec, made: 0 }
+    pub fn new(device: &'a Device, spec: &'a Spec, numbers: Numbers) -> Maker<'a> {
+        Maker { device, spec, numbers, made: 0 }
     }
 
     fn param(&mut self, name: String, role: Role, shape: &[usize]) -> Param {
-        let mut param = Param::new(name, role, Tensor::zeros(self.device, Shape::new(shape)));
+        let value = match self.numbers {
+            Numbers::Zero => Tensor::zeros(self.device, Shape::new(shape)),
+            Numbers::Absent => Tensor::absent(self.device, Shape::new(shape)),
+        };
+        let mut param = Param::new(name, role, value);
         param.slot = self.made;
         self.made += 1;
         param

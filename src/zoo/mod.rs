@@ -8,8 +8,9 @@ mod wide_resnet;
 
 use crate::base::{Result, rng::Philox, rng::Purpose, suggest, usage};
 use crate::device::Device;
-use crate::nn::{Layer, Model, Role, Spec};
+use crate::nn::{Geometry, Layer, Model, Role, Spec};
 use crate::tensor::Tensor;
+use maker::{Maker, Numbers};
 
 /// The architectures by name; `resnetD`, `wrnD_K` and `vgg:PLAN/HIDDEN` stand for families.
 pub const NAMES: [&str; 11] =
@@ -27,7 +28,7 @@ pub fn build(device: &Device, spec: Spec, seed: u64) -> Result<Model> {
 /// As [`build`], with weights 0 that wait to be filled; thresholds and norm weights are 1, mixing pairs ½ and ½.
 pub fn blank(device: &Device, spec: Spec) -> Result<Model> {
     check(&spec)?;
-    let layers = layers(device, &spec)?;
+    let layers = layers(device, &spec, Numbers::Zero)?;
     let mut model = Model::new(device, spec, layers);
     for param in model.params_mut() {
         let value = match param.role {
@@ -40,16 +41,27 @@ pub fn blank(device: &Device, spec: Spec) -> Result<Model> {
     Ok(model)
 }
 
-/// The layers of the architecture that `spec` names, their parameters 0.
-fn layers(device: &Device, spec: &Spec) -> Result<Vec<Layer>> {
+/// The shapes and costs of the network of `spec`, for whose parameters no memory is taken.
+///
+/// Errors: as [`build`].
+pub fn geometry(spec: Spec) -> Result<Geometry> {
+    check(&spec)?;
+    let device = Device::cpu(Some(1))?;
+    let layers = layers(&device, &spec, Numbers::Absent)?;
+    Ok(Model::new(&device, spec, layers).geometry())
+}
+
+/// The layers of the architecture that `spec` names, their parameters made of `numbers`.
+fn layers(device: &Device, spec: &Spec, numbers: Numbers) -> Result<Vec<Layer>> {
+    let maker = || Maker::new(device, spec, numbers);
     if let Some(plan) = vgg::plan(&spec.arch)? {
-        return vgg::layers(device, &plan, spec);
+        return vgg::layers(maker(), &plan, spec);
     }
     if let Some(blocks) = resnet::plan(&spec.arch)? {
-        return resnet::layers(device, blocks, spec);
+        return resnet::layers(maker(), blocks, spec);
     }
     if let Some(plan) = wide_resnet::plan(&spec.arch)? {
-        return wide_resnet::layers(device, plan, spec);
+        return wide_resnet::layers(maker(), plan, spec);
     }
     Err(usage!("arch {}: no such architecture{}", spec.arch, suggest(&spec.arch, NAMES)))
 }

@@ -4,7 +4,6 @@
 use super::maker::Maker;
 use super::residual::{MOST_BLOCKS, STEM, Seat, check, head, number, seats};
 use crate::base::{Result, usage};
-use crate::device::Device;
 use crate::nn::{Block, Layer, Origin, Spec};
 
 /// Blocks a group of the network called `arch`: `resnetD`, D = 6n + 2. None: no ResNet. Errors (usage): another depth.
@@ -16,11 +15,10 @@ pub fn plan(arch: &str) -> Result<Option<usize>> {
     }
 }
 
-/// The layers, `blocks` blocks a group, parameters blank. Errors (usage): images too small, a size beyond reason.
-pub fn layers(device: &Device, blocks: usize, spec: &Spec) -> Result<Vec<Layer>> {
+/// The layers that `maker` makes, `blocks` blocks a group. Errors (usage): images too small, a size beyond reason.
+pub fn layers(mut maker: Maker, blocks: usize, spec: &Spec) -> Result<Vec<Layer>> {
     let seats = seats([16, 32, 64], blocks, 3);
     check(spec, &seats)?;
-    let mut maker = Maker::new(device, spec);
     let conv = maker.conv("features.0", [spec.input[0], STEM], 3, 1);
     let norm = maker.norm("features.1", STEM);
     let v_th = maker.threshold("features.2");

@@ -2,7 +2,6 @@
 
 use super::maker::Maker;
 use crate::base::{Result, usage};
-use crate::device::Device;
 use crate::nn::{Dropout, Layer, Spec};
 
 /// One entry of the feature extractor.
@@ -38,7 +37,14 @@ pub fn plan(arch: &str) -> Result<Option<Plan>> {
             None => return Ok(None),
         },
     };
-    let wrong = |part: &str| usage!("arch {arch}: \"{part}\" is no width; write a plan such as vgg:16,A,32,A,64/256 (features/hidden)");
+    let wrong = |part: &str| {
+        let what = match (text.trim(), part.trim()) {
+            ("", _) => "no width is given behind \"vgg:\"".to_string(),
+            (_, "") => "a width is missing, beside a comma or before the slash".to_string(),
+            _ => format!("\"{part}\" is no width"),
+        };
+        usage!("arch {arch}: {what}; write a plan such as vgg:16,A,32,A,64/256 (features/hidden; A is a 2x2 average pool)")
+    };
     let width = |part: &str| part.trim().parse::<usize>().ok().filter(|&w| w > 0 && w <= 1 << 20).ok_or_else(|| wrong(part));
     let (features, hidden) = text.split_once('/').unwrap_or((text, ""));
     let features = features.split(',').map(|part| if part.trim() == "A" { Ok(Stage::Pool) } else { width(part).map(Stage::Conv) });
@@ -67,11 +73,11 @@ fn check_size(plan: &Plan, spec: &Spec) -> Result<()> {
     super::check_weights(spec, count)
 }
 
-/// The layers of `plan` for `spec`, parameters zero. Errors (usage): more pools than the image can halve, a size beyond reason.
-pub fn layers(device: &Device, plan: &Plan, spec: &Spec) -> Result<Vec<Layer>> {
+/// The layers of `plan` for `spec`, made by `maker`. Errors (usage): more pools than the image can halve, a size beyond reason.
+pub fn layers(maker: Maker, plan: &Plan, spec: &Spec) -> Result<Vec<Layer>> {
     check_size(plan, spec)?;
     let [mut channels, mut height, mut width] = spec.input;
-    let mut row = Row { maker: Maker::new(device, spec), layers: Vec::new(), index: 0, part: "features" };
+    let mut row = Row { maker, layers: Vec::new(), index: 0, part: "features" };
     for stage in &plan.features {
         match *stage {
             Stage::Conv(out) => {

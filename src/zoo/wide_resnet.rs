@@ -4,7 +4,6 @@
 use super::maker::Maker;
 use super::residual::{MOST_BLOCKS, STEM, Seat, check, head, number, seats};
 use crate::base::{Result, usage};
-use crate::device::Device;
 use crate::nn::{Block, Layer, Origin, Spec};
 
 /// More than this times the usual width is a slip of the hand.
@@ -30,11 +29,10 @@ pub fn plan(arch: &str) -> Result<Option<Plan>> {
     }
 }
 
-/// The layers of `plan`, parameters blank. Errors (usage): images too small, a size beyond reason.
-pub fn layers(device: &Device, Plan { blocks, widen }: Plan, spec: &Spec) -> Result<Vec<Layer>> {
+/// The layers of `plan`, made by `maker`. Errors (usage): images too small, a size beyond reason.
+pub fn layers(mut maker: Maker, Plan { blocks, widen }: Plan, spec: &Spec) -> Result<Vec<Layer>> {
     let seats = seats([16, 32, 64].map(|width| width * widen), blocks, 1);
     check(spec, &seats)?;
-    let mut maker = Maker::new(device, spec);
     let mut layers = vec![maker.conv("features.0", [spec.input[0], STEM], 3, 1)];
     layers.extend(seats.iter().map(|seat| block(&mut maker, seat)));
     let (last, next) = (64 * widen, 1 + seats.len());

@@ -68,6 +68,12 @@ fn the_paper_s_networks_are_counted_as_pytorch_counts_them() {
     for word in ["vgg11 ", "vgg16 ", "vgg11_tin ", "resnet20 ", "wrn28_4 ", "vgg:PLAN/HIDDEN", "3x64x64"] {
         assert!(list.contains(word), "{word}: {list}");
     }
+    // Shapes alone are looked at: the 2^28 weights that a network may have are a gigabyte.
+    if cfg!(target_os = "linux") {
+        let huge = house.run_within(400_000, "arch vgg:64,A/1000 --classes 10 --input 3x126x126 --threads 1");
+        assert_eq!(huge.code, Some(0), "{}", huge.err);
+        assert!(huge.out.contains("254,0"), "{}", huge.out);
+    }
     house.refused(2, "arch vgg12", &["vgg12", "vgg11"]);
     house.refused(2, "arch vgg11 --batch 0", &["--batch 0"]);
     house.refused(2, "arch vgg11 --input 3x8x8x8", &["--input"]);

@@ -34,6 +34,20 @@ fn check_says_what_lies_there_and_draws_it() {
     assert!(said.out.contains("classes  100, each with 1 to 2 training and 1 to 2 test images\n"), "{}", said.out);
 
     house.refused(1, "data check absent", &["there is no folder absent"]);
+    for (file, words) in [
+        ("cifar-10-binary.tar.gz", &["is an archive; unpack it first", "tar -xf packed/cifar-10-binary.tar.gz -C packed"][..]),
+        ("Set.TGZ", &["is an archive", "tar -xf packed/Set.TGZ -C packed"]),
+        ("tiny-imagenet-200.zip", &["is an archive", "unzip packed/tiny-imagenet-200.zip -d packed"]),
+        ("train-images-idx3-ubyte.gz", &["is a file; give the folder that holds the data set's files: packed"]),
+        ("train_32x32.mat", &["is a file; give the folder"]),
+    ] {
+        house.write(&format!("packed/{file}"), "");
+        house.refused(1, &format!("data check packed/{file}"), &[words, &[file]].concat());
+    }
+    house.write("set.tar", "");
+    house.refused(1, "data check set.tar", &["tar -xf set.tar -C ."]);
+    house.write("download/cifar-100-python.tar.gz", "");
+    house.refused(1, "data check download", &["no data set that is known lies in download", "tar -xf download/cifar-100-python.tar.gz"]);
     house.write("empty/note", "");
     house.refused(1, "data check empty", &["no data set that is known lies in empty", "cifar100", "--dataset"]);
     house.refused(1, "data check empty --dataset cifar100", &["empty lacks train.bin, test.bin", "cifar-100-binary.tar.gz"]);

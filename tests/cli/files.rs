@@ -4,6 +4,8 @@ use super::house::{ARCH, House, RECIPE, T, gzip, idx, state_dict};
 
 const IMAGES: &str = "data/train-images-idx3-ubyte";
 const LABELS: &str = "data/train-labels-idx1-ubyte";
+/// The cure of what was cut.
+const AGAIN: &str = "copy or download it again";
 
 #[test]
 fn data_folders_are_checked() {
@@ -80,12 +82,22 @@ fn state_dicts_are_checked_and_all_that_is_wrong_is_named_at_once() {
     house.tensors("weights", &state_dict());
     let import = |words: &[&str]| house.refused(1, &format!("import bad {ARCH} --steps 4 --out new"), words);
     let whole = house.read("weights");
+    let (size, header) = (whole.len(), 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()));
     for (bytes, words) in [
-        (whole[..whole.len() - 1].to_vec(), &["bad", "no whole safetensors file"][..]),
-        (whole[..20].to_vec(), &["no whole safetensors file", "20 bytes"]),
-        (Vec::new(), &["0 bytes"]),
-        (b"<html>not found</html>".to_vec(), &["no whole safetensors file", "save the state dict with safetensors or torch.save"]),
-        ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), &["no whole safetensors file"]),
+        (whole[..size - 1].to_vec(), &["bad: truncated: ", &format!("{} bytes of {size};", size - 1), AGAIN][..]),
+        (whole[..20].to_vec(), &["truncated: 20 bytes of at least ", &format!(" {header}, where its header ends"), AGAIN]),
+        (whole[..8].to_vec(), &["truncated: 8 bytes of at least", AGAIN]),
+        (whole[..5].to_vec(), &["truncated: 5 bytes", AGAIN]),
+        (Vec::new(), &["truncated: 0 bytes", AGAIN]),
+        ([&whole[..], b"more"].concat(), &[&format!("{} bytes, where its header speaks of {size}", size + 4), AGAIN]),
+        ([&whole[..9], b"?", &whole[10..]].concat(), &["a corrupt safetensors file", AGAIN]),
+        ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), &["a corrupt safetensors file", "18446744073709551615", AGAIN]),
+        (b"<html>not found</html>".to_vec(), &["no safetensors file and none of torch.save's, but a web page"]),
+        (gzip(&whole), &["a gzip file; unpack it"]),
+        (b"\x89HDF\r\n\x1a\n weights".to_vec(), &["an HDF5 file"]),
+        (b"\x93NUMPY\x01\x00 weights".to_vec(), &["a NumPy array"]),
+        (RECIPE.into(), &["a text file"]),
+        (b"RIFF\xff\xff\xff\xff weights".to_vec(), &["something that is not known"]),
         ([&2u64.to_le_bytes()[..], b"{}"].concat(), &["missing: features.0.weight"]),
     ] {
         house.write("bad", bytes);
@@ -93,6 +105,9 @@ fn state_dicts_are_checked_and_all_that_is_wrong_is_named_at_once() {
     }
     std::fs::remove_file(house.root.join("bad")).unwrap();
     import(&["cannot read bad"]);
+    std::fs::create_dir(house.root.join("bad")).unwrap();
+    import(&["bad is a folder"]);
+    std::fs::remove_dir(house.root.join("bad")).unwrap();
 
     let mut dict = state_dict();
     dict.remove(0);
@@ -127,8 +142,15 @@ fn state_dicts_are_checked_and_all_that_is_wrong_is_named_at_once() {
     house.refused(
         1,
         &format!("import weights {ARCH} --bias --out new"),
-        &["missing: features.0.bias, classifier.1.bias, classifier.4.bias", "bias true"],
+        &["missing: features.0.bias, classifier.1.bias, classifier.4.bias", "bias true", "leave --bias out"],
     );
+    let mut biased = state_dict();
+    biased.push(T::floats("classifier.4.bias", &[3], &[0.1; 3]));
+    house.tensors("bad", &biased);
+    import(&["left over: classifier.4.bias", "bias false", "give --bias"]);
+    // Where some are there, the flag is right and the file is not.
+    let said = house.run(&format!("import bad {ARCH} --bias --out new")).err;
+    assert!(said.contains("missing: features.0.bias, classifier.1.bias") && !said.contains("--bias"), "{said}");
 }
 
 #[test]
@@ -139,10 +161,19 @@ fn checkpoints_are_checked() {
     let predict = |words: &[&str]| house.refused(1, "predict bad --images pictures --out new", words);
     predict(&["cannot read bad"]);
     house.write("bad", house.read("weights"));
-    predict(&["no caltrop checkpoint", "caltrop import"]);
+    predict(&["bad: no caltrop checkpoint", "caltrop import", "--arch"]);
+    // What others write of their format is none of ours.
+    let weights = safetensors::SafeTensors::deserialize(&house.read("weights")).map(|file| {
+        let views = file.names().into_iter().map(|name| (name.to_string(), file.tensor(name).unwrap())).collect::<Vec<_>>();
+        safetensors::serialize(views, Some([("format".to_string(), "pt".to_string())].into())).unwrap()
+    });
+    house.write("bad", weights.unwrap());
+    predict(&["bad: no caltrop checkpoint", "caltrop import", "--arch"]);
     let whole = house.read("snn");
     house.write("bad", &whole[..whole.len() / 2]);
-    predict(&["bad", "no whole safetensors file"]);
+    predict(&["bad: truncated: ", &format!("{} bytes", whole.len() / 2), AGAIN]);
+    house.write("bad", &whole[..whole.len() - 3]);
+    predict(&[&format!("bad: truncated: {} bytes of {}", whole.len() - 3, whole.len()), AGAIN]);
     let text = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
         let at = whole.windows(from.len()).position(|window| window == from.as_bytes()).unwrap_or_else(|| panic!("no {from}"));

@@ -82,9 +82,14 @@ impl House {
         if cfg!(not(target_os = "linux")) {
             return self.run(line);
         }
-        let script = "ulimit -v 6000000; exec \"$0\" \"$@\"";
+        self.run_within(6_000_000, line)
+    }
+
+    /// As [`House::run`] with so many kB of addresses, on Linux.
+    pub fn run_within(&self, memory: usize, line: &str) -> Said {
+        let script = format!("ulimit -v {memory}; exec \"$0\" \"$@\"");
         let mut shell = Command::new("sh");
-        shell.args(["-c", script, PROGRAM]).args(line.split_whitespace()).current_dir(&self.root);
+        shell.args(["-c", &script, PROGRAM]).args(line.split_whitespace()).current_dir(&self.root);
         shell.output().unwrap().into()
     }
 

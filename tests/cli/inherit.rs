@@ -64,7 +64,7 @@ fn what_cannot_be_inherited_is_one_line() {
         ("inherits = 7\n", 2, &["inherits = 7", "a list of names"]),
         ("inherits = \"bad.toml\"\n", 2, &["inherits itself: bad.toml -> bad.toml"]),
         ("inherits = \"other.toml\"\n", 2, &["inherits itself", "other.toml"]),
-        ("inherits = \"broken.toml\"\n", 2, &["broken:2"]),
+        ("inherits = \"broken.toml\"\n", 2, &["broken.toml:2:"]),
         ("inherits = [\"paper\", \"mnist\"]\n", 2, &["\"mnist\""]),
         ("inherits = [\"paper\", \"vgg11\"]\n", 2, &["\"dataset\" is needed"]),
         ("inherits = [\"paper\", \"vgg11\"]\ndataset = \"mnist\"\n[ann]\nlambd = 3\n", 2, &["did you mean \"lambda\"?"]),

@@ -122,7 +122,7 @@ fn files_that_are_cut_corrupt_or_old_say_so() {
     let mut script = entries("weights", &Value::Ordered(plain.clone()), &storages);
     script.push(("weights/constants.pkl".into(), vec![]));
     for (bytes, words) in [
-        (whole[..whole.len() / 2].to_vec(), &["no whole PyTorch file", "download it again"][..]),
+        (whole[..whole.len() / 2].to_vec(), &["no whole PyTorch file", "truncated: ", "copy or download it again"][..]),
         (whole[..whole.len() - 1].to_vec(), &["no whole PyTorch file"]),
         (b"PK\x03\x04".to_vec(), &["no whole PyTorch file"]),
         (flipped, &["no whole PyTorch file", "data/0"]),
@@ -135,6 +135,10 @@ fn files_that_are_cut_corrupt_or_old_say_so() {
         refused(words);
     }
     house.write("bad", &whole);
-    house.refused(1, &format!("import bad {ARCH} --steps 4 --bias --out new"), &["missing: features.0.bias", "bias true"]);
+    house.refused(
+        1,
+        &format!("import bad {ARCH} --steps 4 --bias --out new"),
+        &["missing: features.0.bias", "bias true", "leave --bias out"],
+    );
     house.refused(1, "predict bad --images bad --out new", &["bad: no caltrop checkpoint", "caltrop import"]);
 }

@@ -39,6 +39,10 @@ fn none_and_several_are_told() {
     let say = |place: &Place| recognise(&place.dir).unwrap_err().to_string();
     let place = Place::new();
     assert!(say(&place).contains("no data set that is known lies in"), "{}", say(&place));
+    put(&place.dir, "cifar-10-binary.tar.gz", "");
+    assert!(say(&place).contains("cifar-10-binary.tar.gz is an archive; unpack it first"), "{}", say(&place));
+    let file = recognise(&place.path("cifar-10-binary.tar.gz")).unwrap_err().to_string();
+    assert!(file.contains("is an archive; unpack it first") && !file.contains("--dataset"), "{file}");
     put(&place.dir, "train_32x32.mat", "");
     assert_eq!(recognise(&place.dir).unwrap(), "svhn");
     cifar10(&place.path("cifar-10-batches-bin"), 1);

@@ -31,7 +31,9 @@ fn broken(cause: &dyn std::fmt::Display) -> Error {
 
 impl<'b> Archive<'b> {
     pub fn open(bytes: &'b [u8]) -> Result<Archive<'b>> {
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|cause| broken(&cause))?;
+        // The table of contents is an archive's end.
+        let cut = |cause| broken(&format!("truncated: {} bytes without the end of its archive, {cause}", bytes.len()));
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(cut)?;
         let names: Vec<String> = (0..zip.len()).filter_map(|index| Some(zip.name_for_index(index)?.ok()?.into_owned())).collect();
         let prefix =
             names.iter().find_map(|name| name.strip_suffix("data.pkl").filter(|prefix| prefix.is_empty() || prefix.ends_with('/')));

@@ -3,8 +3,7 @@
 //!
 //! Source: "MAT-File Format", MathWorks, chapter 1. Why no crate: docs/adr/0010-own-mat-reader.md.
 
-use super::nature;
-use crate::base::{Error, Result, ensure, fail};
+use crate::base::{Error, Result, ensure, fail, nature};
 use flate2::read::ZlibDecoder;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};

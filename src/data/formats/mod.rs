@@ -12,7 +12,7 @@ pub(super) mod svhn;
 pub(super) mod tiny_imagenet;
 
 use super::Images;
-use crate::base::{Error, Result, ensure, fail};
+use crate::base::{Error, Result, ensure, fail, nature};
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
@@ -103,17 +103,33 @@ fn listing(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(shown)
 }
 
-/// The error of a file where a folder is wanted: most likely an archive as downloaded.
-fn packed(file: &Path) -> Error {
-    let (name, dir) = (file.display(), file.parent().unwrap_or(Path::new(".")).display());
-    let text = file.to_string_lossy();
-    if text.ends_with(".zip") {
-        fail!("{name} is an archive; unpack it first: unzip {name} -d {dir}")
-    } else if [".tar.gz", ".tgz", ".tar"].iter().any(|ending| text.ends_with(ending)) {
-        fail!("{name} is an archive; unpack it first: tar -xf {name} -C {dir}")
-    } else {
-        fail!("the data folder {name} is a file; name the folder that holds the data set's files")
+/// The error of a file where a folder is wanted: most likely an archive as downloaded, or one of the folder's files.
+pub(super) fn packed(file: &Path) -> Error {
+    let home = file.parent().filter(|home| !home.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (name, dir) = (file.display(), home.display());
+    match unpacking(file) {
+        Some(Tool::Unzip) => fail!("{name} is an archive; unpack it first, then give the folder: unzip {name} -d {dir}"),
+        Some(Tool::Tar) => fail!("{name} is an archive; unpack it first, then give the folder: tar -xf {name} -C {dir}"),
+        None => fail!("the data folder {name} is a file; give the folder that holds the data set's files: {dir}"),
     }
+}
+
+/// An archive in the folder `dir`, the first by name, if there is one.
+pub(super) fn archive_in(dir: &Path) -> Option<PathBuf> {
+    listing(dir).ok()?.into_iter().find(|path| path.is_file() && unpacking(path).is_some())
+}
+
+/// What unpacks an archive.
+enum Tool {
+    Unzip,
+    Tar,
+}
+
+/// What unpacks `file`, by its name; None: it is no archive. (A single file in .gz is read as it is.)
+fn unpacking(file: &Path) -> Option<Tool> {
+    const TAR: [&str; 7] = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"];
+    let name = file.to_string_lossy().to_lowercase();
+    if name.ends_with(".zip") { Some(Tool::Unzip) } else { TAR.iter().any(|ending| name.ends_with(ending)).then_some(Tool::Tar) }
 }
 
 /// The bytes of a file that `what` says, at most `most` of them.
@@ -124,27 +140,6 @@ fn whole(path: &Path, most: u64, what: &str) -> Result<Vec<u8>> {
     let size = std::fs::metadata(path).map_err(|cause| Error::io("cannot read", path, &cause))?.len();
     ensure!(size <= most, "{}: {size} bytes are too many for {what} (at most {most}); is this another file?", path.display());
     std::fs::read(path).map_err(|cause| Error::io("cannot read", path, &cause))
-}
-
-/// What a file really is, told by its first bytes.
-fn nature(start: &[u8]) -> Option<&'static str> {
-    const SIGNS: [(&[u8], &str); 13] = [
-        (b"<", "a web page"),
-        (b"\x1f\x8b", "a gzip file; unpack it"),
-        (b"PK\x03\x04", "a zip archive; unpack it"),
-        (b"BZh", "a bzip2 file; unpack it"),
-        (b"\xfd7zXZ", "an xz file; unpack it"),
-        (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself"),
-        (b"MATLAB 5.0", "a MAT-file"),
-        (b"MATLAB 7.3", "a MAT-file of version 7.3 (HDF5)"),
-        (b"\x89HDF", "an HDF5 file"),
-        (b"\x89PNG", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"\x80\x02", "a Python pickle"),
-        (b"\x00\x00\x08", "an IDX file"),
-    ];
-    let start = start.trim_ascii_start();
-    SIGNS.iter().find(|(sign, _)| start.starts_with(sign)).map(|(_, nature)| *nature)
 }
 
 /// The error of a file that is something else than `wanted`, if its first bytes say so; else `otherwise`.

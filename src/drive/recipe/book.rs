@@ -82,7 +82,7 @@ fn ancestor(word: &str, heir: &Source) -> Result<Source> {
 /// TOML that cannot be read, an unknown ancestor, a recipe that inherits itself.
 pub(super) fn table(source: &Source) -> Result<Table> {
     let mut chain = Vec::new();
-    Ok(Table::new(&source.name, inherited(source, &mut chain)?))
+    Ok(Table::new(&source.name, &source.label(), inherited(source, &mut chain)?))
 }
 
 fn inherited(source: &Source, chain: &mut Vec<Source>) -> Result<toml::Table> {
@@ -92,7 +92,7 @@ fn inherited(source: &Source, chain: &mut Vec<Source>) -> Result<toml::Table> {
         let labels: Vec<String> = chain.iter().map(Source::label).collect();
         return Err(usage!("{} inherits itself: {}", source.label(), labels.join(" -> ")));
     }
-    let mut own = Table::parse(&source.name, &source.text)?.into_values();
+    let mut own = Table::parse(&source.label(), &source.text)?.into_values();
     let mut values = toml::Table::new();
     for word in words(source, own.remove("inherits"))? {
         overlay(&mut values, inherited(&ancestor(&word, source)?, chain)?);
@@ -107,7 +107,7 @@ fn inherited(source: &Source, chain: &mut Vec<Source>) -> Result<toml::Table> {
 
 fn words(source: &Source, value: Option<Value>) -> Result<Vec<String>> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    let wrong = || usage!("{}: inherits = {value} is not a name or a list of names", source.name);
+    let wrong = || usage!("{}: inherits = {value} is not a name or a list of names", source.label());
     match &value {
         Value::String(word) => Ok(vec![word.clone()]),
         Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_string).ok_or_else(wrong)).collect(),

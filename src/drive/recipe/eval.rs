@@ -2,7 +2,7 @@
 
 use super::keys::Table;
 use crate::attack::Attack;
-use crate::base::{Result, usage};
+use crate::base::{Error, Result, usage};
 use std::str::FromStr;
 
 /// The evaluation.
@@ -59,7 +59,7 @@ impl Trial {
 }
 
 impl FromStr for Trial {
-    type Err = crate::base::Error;
+    type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let (word, images) = match text.split_once(':') {
             Some((word, count)) => {
@@ -89,7 +89,7 @@ pub(super) fn read(table: &Table) -> Result<Eval> {
     let trials = |key| {
         let words = table.words(key)?.unwrap_or_default();
         table.note(key, words.clone());
-        words.iter().map(|word| word.parse()).collect::<Result<Vec<Trial>>>()
+        words.iter().map(|word| trial(table, key, word)).collect::<Result<Vec<Trial>>>()
     };
     Ok(Eval {
         eps: table.number("eps", 8.0, 0.0..=255.0)?,
@@ -100,6 +100,11 @@ pub(super) fn read(table: &Table) -> Result<Eval> {
         ann: trials("ann")?,
         snn: trials("snn")?,
         curve: table.numbers("curve", 0.0..=255.0)?,
-        curve_trial: table.text("curve_attack", "pgd10:250")?.parse()?,
+        curve_trial: trial(table, "curve_attack", &table.text("curve_attack", "pgd10:250")?)?,
     })
+}
+
+/// The attack `word` at `key`.
+fn trial(table: &Table, key: &str, word: &str) -> Result<Trial> {
+    word.parse().map_err(|error: Error| error.within(format!("{}: {key}", table.place())))
 }

@@ -11,6 +11,9 @@ use toml::Value;
 /// key that a stage learns to read is in the resolved recipe without another word.
 #[derive(Debug, Clone)]
 pub struct Table {
+    /// The recipe's name.
+    name: String,
+    /// The recipe (a file's path as it was said) and the tables on the way.
     place: String,
     section: String,
     values: toml::Table,
@@ -18,18 +21,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table in `text`. Errors (usage): no TOML (with the line).
-    pub fn parse(name: &str, text: &str) -> Result<Table> {
+    /// The table in `text`, which messages call `place`. Errors (usage): no TOML (with the line and the column).
+    pub fn parse(place: &str, text: &str) -> Result<Table> {
         let values = text.parse::<toml::Table>().map_err(|cause| {
-            let line = cause.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
-            usage!("{name}{}: {}", line.map(|line| format!(":{line}")).unwrap_or_default(), cause.message())
+            let at = cause.span().map(|span| position(text, span.start)).unwrap_or_default();
+            usage!("{place}{at}: {}", cause.message())
         })?;
-        Ok(Table::new(name, values))
+        Ok(Table::new(place, place, values))
     }
 
-    /// A whole recipe's table.
-    pub fn new(name: &str, values: toml::Table) -> Table {
-        Table { place: name.to_string(), section: String::new(), values, trail: Rc::default() }
+    /// A whole recipe's table: its name, and what messages call it.
+    pub fn new(name: &str, place: &str, values: toml::Table) -> Table {
+        Table { name: name.to_string(), place: place.to_string(), section: String::new(), values, trail: Rc::default() }
     }
 
     /// The values themselves.
@@ -54,7 +57,7 @@ impl Table {
 
     /// The name of the recipe that it is in.
     pub fn name(&self) -> &str {
-        self.place.split(" [").next().unwrap_or_default()
+        &self.name
     }
 
     /// Let this be the seed, whatever a twin says of its own.
@@ -92,7 +95,7 @@ impl Table {
             Some(other) => return Err(self.wrong(key, &other, "a table")),
         };
         overlay(&mut values, over);
-        Ok(Some(Table::new(&format!("{} [{key}]", self.place), values)))
+        Ok(Some(Table::new(&self.name, &format!("{} [{key}]", self.place), values)))
     }
 
     /// Whether there is a value at `key`.
@@ -116,7 +119,7 @@ impl Table {
             Some(other) => return Err(self.wrong(key, other, "a table")),
         };
         let section = if self.section.is_empty() { key.to_string() } else { format!("{}.{key}", self.section) };
-        Ok(Table { place: format!("{} [{key}]", self.place), section, values, trail: self.trail.clone() })
+        Ok(Table { name: self.name.clone(), place: format!("{} [{key}]", self.place), section, values, trail: self.trail.clone() })
     }
 
     /// A text that must be there.
@@ -240,6 +243,13 @@ impl Table {
     }
 }
 
+/// `:LINE:COLUMN` of byte `at` of `text`, both from 1, columns in characters.
+fn position(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    format!(":{}:{}", before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
 /// A number as people write it: 8 rather than 8.0.
 fn plain(number: f64) -> Value {
     let whole = number as i64;
@@ -284,6 +294,9 @@ mod tests {
 
     #[test]
     fn a_broken_recipe_names_its_line() {
-        assert!(Table::parse("r.toml", "a = 1\nb = \n").unwrap_err().to_string().starts_with("r.toml:2"));
+        let say = |text: &str| Table::parse("r.toml", text).unwrap_err().to_string();
+        assert!(say("a = 1\nb = \n").starts_with("r.toml:2:"), "{}", say("a = 1\nb = \n"));
+        assert!(say("a = \"é\" 3\n").starts_with("r.toml:1:9: "), "{}", say("a = \"é\" 3\n"));
+        assert!(say("a = 1\na = 2\n").starts_with("r.toml:2:1: "), "{}", say("a = 1\na = 2\n"));
     }
 }

@@ -141,7 +141,7 @@ impl Recipe {
         let (name, about) = (root.text("name", root.name())?, root.text("about", "")?);
         let (arch, dataset) = (root.required("arch")?, root.required("dataset")?);
         // A default of the stages, which say what it came to.
-        let augment = root.peek_words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+        let augment = root.peek_words("augment")?.map(|words| Augment::parse(&words)).transpose().map_err(|error| error.within(place))?;
         let (ann, convert, snn, eval) = (root.table("ann")?, root.table("convert")?, root.table("snn")?, root.table("eval")?);
         convert.allow(&["percentile", "scale", "calibration_steps", "batch", "batches"])?;
         let given = |key: &str, low: f64, high: f64| -> Result<Option<f32>> {

@@ -1,7 +1,7 @@
 //! A training stage: the tables [ann] and [snn].
 
 use super::keys::Table;
-use crate::base::{Result, suggest, usage};
+use crate::base::{Error, Result, suggest, usage};
 use crate::data::{Augment, Last};
 use crate::optim::{Course, Schedule};
 use std::str::FromStr;
@@ -61,7 +61,7 @@ impl Defense {
 }
 
 impl FromStr for Defense {
-    type Err = crate::base::Error;
+    type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
         found
@@ -133,7 +133,7 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
     }
     table.allow(&keys)?;
     let ann = kind == StageKind::Ann;
-    let defense: Defense = table.text("defense", if ann { "at" } else { "trades" })?.parse()?;
+    let defense: Defense = table.text("defense", if ann { "at" } else { "trades" })?.parse().map_err(|error| placed(table, error))?;
     if !ann && !matches!(defense, Defense::Natural | Defense::Trades) {
         return Err(usage!("{}: the SNN stage knows the defenses natural and trades, not {}", table.place(), defense.name()));
     }
@@ -144,7 +144,7 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
         (_, Defense::Mart) => 4.0,
         _ => 6.0,
     };
-    let own = table.words("augment")?.map(|words| Augment::parse(&words)).transpose()?;
+    let own = table.words("augment")?.map(|words| Augment::parse(&words)).transpose().map_err(|error| placed(table, error))?;
     let augment = own.or(augment).unwrap_or(Augment::NONE);
     table.note("augment", augment.words());
     let last = table.text("last_batch", "keep")?;
@@ -174,18 +174,36 @@ pub(super) fn read(table: &Table, augment: Option<Augment>, kind: StageKind) -> 
     })
 }
 
+/// `error` of a value in `table`, and where that stands.
+fn placed(table: &Table, error: Error) -> Error {
+    error.within(table.place())
+}
+
+/// The factor at a milestone where none is given.
+const DECAY: f64 = 0.1;
+
 /// The keys schedule, milestones, decay and warmup.
 fn schedule(table: &Table, epochs: usize) -> Result<Schedule> {
     let place = table.place();
-    let mut course: Course = table.text("schedule", "cosine")?.parse()?;
-    let (points, factor) = (table.counts("milestones", 1..=1_000_000)?, table.number("decay", 0.1, 0.0..=1.0)?);
+    let word = table.text("schedule", "cosine")?;
+    let mut course: Course = word.parse().map_err(|error| placed(table, error))?;
+    let (points, factor) = (table.counts("milestones", 1..=1_000_000)?, table.number("decay", DECAY, 0.0..=1.0)?);
     if let Course::Step { milestones, decay } = &mut course {
         if points.is_empty() || !points.is_sorted_by(|a, b| a < b) {
             return Err(usage!("{place}: milestones = {points:?}; schedule = \"step\" wants epochs in rising order, such as [100, 150]"));
         }
         (*milestones, *decay) = (points, factor);
-    } else if let Some(key) = ["milestones", "decay"].into_iter().find(|key| table.has(key) && !table.has("schedule")) {
-        return Err(usage!("{place}: {key} belongs to schedule = \"step\"; write that too"));
+    } else if !points.is_empty() {
+        return Err(usage!(
+            "{place}: milestones belongs to schedule = \"step\", and schedule is \"{word}\"; write that, or leave it out (where it is \
+             inherited: milestones = [])"
+        ));
+    } else if factor != DECAY {
+        // Every resolved recipe has a decay, so that its default alone may stand anywhere.
+        return Err(usage!(
+            "{place}: decay = {factor} belongs to schedule = \"step\", and schedule is \"{word}\"; write that, or leave it out (where it \
+             is inherited: decay = {DECAY})"
+        ));
     }
     let warmup = table.count("warmup", 0, 0..=1_000_000)?;
     if warmup >= epochs {
@@ -215,9 +233,14 @@ mod tests {
         assert_eq!(schedule("schedule = \"step\"\nmilestones = [100, 150]").course, step);
         let step = Course::Step { milestones: vec![9], decay: 0.5 };
         assert_eq!(schedule("schedule = \"step\"\nmilestones = [9]\ndecay = 0.5\nepochs = 3").course, step);
-        // A comparison that changes the schedule alone may leave the others' keys behind.
-        assert_eq!(schedule("schedule = \"cosine\"\nmilestones = [1]\ndecay = 0.5").course, Course::Cosine);
-        assert!(wrong("schedule = \"stp\"").contains("\"step\""));
+        // What is inherited is taken back by an empty list and the default, which a resolved recipe has as well.
+        assert_eq!(schedule("schedule = \"cosine\"\nmilestones = []\ndecay = 0.1").course, Course::Cosine);
+        assert_eq!(wrong("schedule = \"stp\""), "r [ann]: schedule stp: no such schedule (did you mean \"step\"?)");
+        for course in ["cosine", "constant"] {
+            let said = wrong(&format!("schedule = \"{course}\"\nmilestones = [1]"));
+            assert!(said.contains("milestones belongs to schedule = \"step\"") && said.contains(&format!("is \"{course}\"")), "{said}");
+            assert!(wrong(&format!("schedule = \"{course}\"\ndecay = 0.5")).contains("decay = 0.5 belongs to"));
+        }
         for milestones in ["", "milestones = []", "milestones = [3, 3]", "milestones = [5, 2]"] {
             assert!(wrong(&format!("schedule = \"step\"\n{milestones}")).contains("rising order"));
         }
