@@ -272,7 +272,7 @@ pub struct Eval {
     /// Data set (default: the checkpoint's)
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t, fab-t, square
+    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Attack with all 19 gradient variants; an image is robust only if it survives each
@@ -314,6 +314,15 @@ pub struct Eval {
     /// Write the adversarial images (safetensors: images [N,C,H,W], labels, survived)
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Draw the first images clean, attacked, and their difference x10 (PNG)
+    #[arg(long, value_name = "FILE")]
+    pub grid: Option<PathBuf>,
+    /// Leave out the honesty checks
+    #[arg(long)]
+    pub no_checks: bool,
+    /// Honesty checks: also PGD of 10, 100 and 1000 steps on a few images (slow)
+    #[arg(long)]
+    pub curve: bool,
     /// Go on with an evaluation that was interrupted or killed (the same command, and this)
     #[arg(long)]
     pub resume: bool,

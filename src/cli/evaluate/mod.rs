@@ -1,0 +1,150 @@
+//! `caltrop eval`.
+
+mod kept;
+mod lens;
+mod outputs;
+
+pub use lens::{check_steps, lens, set_steps, suits};
+
+use super::args::{Common, Eval};
+use super::commands::{dataset_of, device, fits};
+use super::progress::Shown;
+use super::version;
+use crate::attack::{AUTOATTACK, Attack, autoattack};
+use crate::base::{Result, file, usage};
+use crate::checkpoint;
+use crate::data;
+use crate::device::Device;
+use crate::drive::{Member, Members, PassOn, Question, Watch, evaluate_with, examine};
+use crate::nn::Model;
+use outputs::Outcome;
+use serde_json::json;
+
+/// Measure, print, and write what was asked for.
+pub fn eval(args: &Eval, common: &Common) -> Result<()> {
+    let attacks = attacks(args)?;
+    let lens = lens(&args.lens)?;
+    attacks.iter().try_for_each(|&attack| check(args, attack))?;
+    let device = device(common)?;
+    for path in [&args.json, &args.save, &args.grid].into_iter().flatten() {
+        file::writable(path)?;
+    }
+    let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
+    set_steps(&mut model, "--steps", args.steps)?;
+    let source = source(args, &device)?;
+    suits(&args.lens, source.as_ref().unwrap_or(&model))?;
+    let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
+    fits(&model, &data)?;
+    let count = args.images.unwrap_or(data.test.len());
+    if count > data.test.len() {
+        return Err(usage!("--images {count}: {} has {} test images; leave --images out for all of them", data.name, data.test.len()));
+    }
+    let question = Question {
+        images: &data.test,
+        count,
+        members: match attacks[..] {
+            [attack] if args.ensemble => Member::all(attack, Members::Ensemble, lens),
+            _ => attacks.iter().map(|&attack| Member { attack, lens }).collect(),
+        },
+        source: source.as_ref(),
+        draws: args.eot.unwrap_or(1),
+        eps: args.eps,
+        seed: args.seed,
+        pass_on: if args.fast || attacks.len() > 1 { PassOn::Survivors } else { PassOn::All },
+    };
+    let watch = Shown::new(common.quiet);
+    if let Some(draws) = args.eot {
+        watch.begin("", 0);
+        watch.end(&format!(
+            "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
+        ));
+    }
+    let held = [
+        format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
+        format!("images {} of {}", count, data.fingerprint()),
+        format!("source {:?}, {} draws", source.as_ref().map(|source| source.spec().steps), question.draws),
+        format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
+    ];
+    let store = kept::store(args, &question, &held, &watch)?;
+    let answer = evaluate_with(&model, &question, store, &watch)?;
+    let curve: &[usize] = if args.curve { &[10, 100, 1000] } else { &[] };
+    let honesty = match attacks[0].asks_a_network() && !args.no_checks {
+        true => examine(&model, &question, &answer, curve, &watch)?,
+        false => None,
+    };
+    let attack = if attacks.len() > 1 { AUTOATTACK } else { attacks[0].name() };
+    let outcome = Outcome { question: &question, attack, answer: &answer, honesty: honesty.as_ref(), data: &data };
+    if let Some(path) = &args.save {
+        outcome.save(path)?;
+    }
+    if let Some(path) = &args.grid {
+        outcome.grid(path)?;
+    }
+    if let Some(path) = &args.json {
+        let one = attacks[0].iterations().filter(|_| attacks.len() == 1);
+        let more = json!({
+            "ensemble": args.ensemble, "fast": args.fast, "iterations": one, "steps": model.spec().steps, "device": device.describe(),
+            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot,
+        });
+        outcome.json(path, more)?;
+    }
+    outcome.tell()
+}
+
+/// What `--attack` names: one attack, or AutoAttack's four.
+fn attacks(args: &Eval) -> Result<Vec<Attack>> {
+    if args.attack != AUTOATTACK {
+        return Ok(vec![Attack::parse(&args.attack, args.iterations)?]);
+    }
+    if args.iterations.is_some() {
+        return Err(usage!("--iterations: {AUTOATTACK} has lengths of its own; leave it out"));
+    }
+    if args.ensemble {
+        return Err(usage!("--ensemble: {AUTOATTACK} looks through one lens; leave it out, or use --attack apgd-ce --ensemble"));
+    }
+    Ok(autoattack().to_vec())
+}
+
+/// The network that the adversarial images are made on, where it is another.
+fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
+    let Some(path) = &args.source else { return Ok(None) };
+    let (mut source, _) = checkpoint::load(path, device)?;
+    set_steps(&mut source, "--source-steps", args.source_steps)?;
+    Ok(Some(source))
+}
+
+fn check(args: &Eval, attack: Attack) -> Result<()> {
+    if !(0.0..=255.0).contains(&args.eps) {
+        return Err(usage!("--eps {}: must be between 0 and 255 (it counts in 1/255)", args.eps));
+    }
+    if args.images == Some(0) {
+        return Err(usage!("--images 0: at least 1 image is needed"));
+    }
+    check_steps("--steps", args.steps)?;
+    check_steps("--source-steps", args.source_steps)?;
+    if args.source.is_some() && !attack.asks_a_network() {
+        return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
+    }
+    if args.eot == Some(0) {
+        return Err(usage!("--eot 0: at least 1 forward is needed"));
+    }
+    if args.eot.is_some() && !attack.is_white_box() && args.attack != AUTOATTACK {
+        return Err(usage!("--eot: {} uses no gradient; leave it out", attack.name()));
+    }
+    if args.ensemble && !attack.is_white_box() {
+        return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
+    }
+    if args.eps == 0.0 && attack != Attack::Identity {
+        return Err(usage!("--eps 0: no pixel may move; use --attack none for clean accuracy"));
+    }
+    if args.curve && (args.no_checks || !attack.asks_a_network()) {
+        return Err(usage!("--curve: it is one of the honesty checks, which are left out here; leave it out too"));
+    }
+    if args.iterations.is_some() && attack.iterations().is_none() {
+        return Err(usage!("--iterations: {} does not iterate; leave it out", attack.name()));
+    }
+    if args.fast && !args.ensemble {
+        return Err(usage!("--fast: it passes survivors from member to member, so it needs --ensemble"));
+    }
+    Ok(())
+}
