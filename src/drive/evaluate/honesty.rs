@@ -224,6 +224,9 @@ impl Honesty {
         let still = last - before > 0.05 * (last - first).abs();
         match (last > first, still) {
             (false, _) => (Grade::Doubtful, format!("{text}: it does not rise, so the gradients lead nowhere")),
+            (true, true) if steps == 1 => {
+                (Grade::Doubtful, format!("one step raises the loss from {first:.3} to {last:.3}; pgd and apgd-ce go on from there and are stronger"))
+            }
             (true, true) => (Grade::Doubtful, format!("{text} and still rises at the end: give it more --iterations")),
             (true, false) => (Grade::Sound, format!("{text} and has settled")),
         }
