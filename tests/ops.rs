@@ -10,6 +10,7 @@ mod support;
 mod ops {
     mod common;
 
+    mod ascent;
     mod augment;
     mod blend;
     mod conform;

@@ -33,6 +33,19 @@ fn gradients_are_the_differences_of_the_program_s_own_values() {
 }
 
 #[test]
+fn the_targeted_ratio_s_gradient_is_the_difference_of_its_values() {
+    let device = devices::first();
+    let (n, k) = (4, 6);
+    let Logits { adv, labels, .. } = logits((n, k, 2.0));
+    let (y, toward) =
+        (devices::labels(&device, &labels), devices::labels(&device, &labels.iter().map(|y| (y + 2) % k).collect::<Vec<_>>()));
+    let of = |adv: &[f64]| parts::dlr_targeted(&tensor(&device, [n, k], adv), &y, &toward).unwrap();
+    let value = |adv: &[f64]| wide(&of(adv).values).iter().sum::<f64>();
+    let gradient = wide(&of(&adv).dlogits);
+    crate::support::close::assert_gradient("targeted dlr", &adv, &gradient, 1.0 / 128.0, n * k, bound(1e-3, 1e-3), value);
+}
+
+#[test]
 fn ties_and_sure_classes_stay_finite() {
     let device = devices::first();
     for logits in [[0.0; 4], [1e4, 0.0, 0.0, -1e4], [-1e4, 1e4, 1e4, 1e4], [3.0, 3.0, 1.0, 1.0]] {
@@ -58,6 +71,11 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(text(parts::runner_up(&three, &labels(&[0])).err()), "loss: 2 images of logits, 1 labels");
     assert_eq!(text(parts::predictions(&Tensor::zeros(&device, [3])).err()), "loss: logits want shape NxK, got 3");
     assert_eq!(text(parts::dlr(&two, &labels(&[0, 1])).err()), "loss::dlr: 2 classes; the ratio needs at least 3");
+    let narrow = parts::dlr_targeted(&three, &labels(&[0, 1]), &labels(&[1, 2]));
+    assert_eq!(text(narrow.err()), "loss::dlr_targeted: 3 classes; the ratio needs at least 4");
+    let four = Tensor::zeros(&device, [2, 4]);
+    let astray = parts::dlr_targeted(&four, &labels(&[0, 1]), &labels(&[1, 4]));
+    assert_eq!(text(astray.err()), "loss: label 4 of image 1 is not below 4 classes");
     assert_eq!(text(parts::kl(&two, &three).err()), "loss: adversarial logits 2x2, clean logits 2x3");
 }
 

@@ -14,9 +14,13 @@ type Case = (usize, usize, f64);
 const CASES: [Case; 8] =
     [(1, 3, 1.0), (7, 10, 4.0), (31, 33, 2.0), (5, 4, 30.0), (2, 200, 3.0), (3, 3, 1e-3), (17, 10, 80.0), (1, 10, 0.5)];
 
+/// Those with four classes or more.
+const TARGETED: [Case; 6] = [(1, 4, 1.0), (7, 10, 4.0), (31, 33, 2.0), (2, 200, 3.0), (3, 4, 1e-3), (17, 10, 80.0)];
+
 pub fn table(sheet: &mut Sheet) {
     let name = |(n, k, size): &Case| format!("{n}x{k} within {size}");
     sheet.each("image by image", &CASES, name, image_by_image);
+    sheet.each("targeted", &TARGETED, name, targeted);
     sheet.each("combined", &CASES, name, combined);
     sheet.each("predictions, hits, runners-up", &CASES, name, ranks);
 }
@@ -91,6 +95,25 @@ fn image_by_image(sheet: &mut Sheet, &(n, k, size): &Case) -> Result<()> {
     Ok(())
 }
 
+/// The ratio toward a class of each image's own.
+fn targeted(sheet: &mut Sheet, &(n, k, size): &Case) -> Result<()> {
+    let (device, Numbers { adv, labels: y, .. }) = (sheet.device(), numbers((n, k, size)));
+    let toward: Vec<usize> = y.iter().enumerate().map(|(image, y)| (y + 1 + image % (k - 1)) % k).collect();
+    let (on, on_y, on_toward) = (tensor(device, [n, k], &adv), labels(device, &y), labels(device, &toward));
+    let got = twice(device, || {
+        let parts::Single { values, dlogits } = parts::dlr_targeted(&on, &on_y, &on_toward)?;
+        Ok(vec![values, dlogits])
+    })?;
+    for image in 0..n {
+        let row = image * k..(image + 1) * k;
+        let want = naive::dlr_targeted_sum(&adv[row.clone()], &y[image..=image], &toward[image..=image], k);
+        let value = [want.value];
+        sheet.close(format!("image {image}: value"), &got[0][image..=image], &value, (1e-12 * biggest(1.0, &value), 1.01 * U));
+        sheet.close(format!("image {image}: dlogits"), &got[1][row], &want.d_adv, (2.0 * U * biggest(1.0, &want.d_adv), 2.0 * U));
+    }
+    Ok(())
+}
+
 fn combined(sheet: &mut Sheet, &(n, k, size): &Case) -> Result<()> {
     let (device, Numbers { adv, clean, labels: y }) = (sheet.device(), numbers((n, k, size)));
     let (a, c, on_y) = (tensor(device, [n, k], &adv), tensor(device, [n, k], &clean), labels(device, &y));
@@ -127,5 +150,14 @@ fn ranks(sheet: &mut Sheet, &(n, k, size): &Case) -> Result<()> {
     sheet.equal("predictions", &parts::predictions(&on)?.to_vec(), &best);
     sheet.equal("hits", &parts::hits(&on, &on_y)?.to_vec(), &hits);
     sheet.equal("runners-up", &parts::runner_up(&on, &on_y)?.to_vec(), &second);
+    for rank in [0, 1, 2, k - 2, k - 1] {
+        let ranked = |(z, &y): (&[f64], &usize)| {
+            let mut order: Vec<usize> = (0..k).filter(|&class| class != y).collect();
+            order.sort_by(|&a, &b| z[b].partial_cmp(&z[a]).unwrap_or(std::cmp::Ordering::Equal));
+            order.get(rank).copied().unwrap_or(0) as i32
+        };
+        let want: Vec<i32> = logits.chunks(k).zip(&y).map(ranked).collect();
+        sheet.equal(format!("rivals at {rank}"), &parts::rival(&on, &on_y, rank)?.to_vec(), &want);
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! A bound is what float32 may lose and no more: it grows with the number of terms and the size of what is added.
 
+mod ascent;
 mod augment;
 mod blend;
 mod conv;
@@ -25,7 +26,7 @@ use super::sheet::Sheet;
 pub type Table = (&'static str, fn(&mut Sheet));
 
 /// The tables of all ops, and that of the wrappers.
-pub const TABLES: [Table; 17] = [
+pub const TABLES: [Table; 18] = [
     ("conv", conv::table),
     ("lif", lif::table),
     ("norm", norm::table),
@@ -37,6 +38,7 @@ pub const TABLES: [Table; 17] = [
     ("convex", convex::table),
     ("loss", loss::table),
     ("pixel", pixel::table),
+    ("ascent", ascent::table),
     ("sgd", sgd::table),
     ("augment", augment::table),
     ("percentile", percentile::table),

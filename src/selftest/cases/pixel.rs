@@ -4,11 +4,11 @@ use super::by;
 use crate::base::rng::{Philox, Purpose};
 use crate::base::{Result, ensure};
 use crate::device::Device;
-use crate::ops::pixel::{self, Noise};
+use crate::ops::pixel::{self, Ball, Noise, Norm, Stand};
 use crate::selftest::data::*;
 use crate::selftest::naive;
 use crate::selftest::sheet::Sheet;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Tensor};
 
 /// [N, H, W, C].
 const CASES: [[usize; 4]; 6] = [[1, 1, 1, 1], [3, 5, 7, 3], [2, 9, 9, 1], [7, 4, 3, 2], [31, 1, 2, 1], [4, 64, 64, 3]];
@@ -19,6 +19,9 @@ pub fn table(sheet: &mut Sheet) {
     sheet.each("noise", &CASES, by, noise);
     sheet.each("signed step and displacement", &CASES, by, steps);
     sheet.each("sign", &CASES, by, sign);
+    sheet.each("unit", &CASES, by, unit);
+    sheet.each("momentum step", &CASES, by, momentum);
+    sheet.each("replace", &CASES, by, replace);
 }
 
 /// The stream's at every index.
@@ -76,5 +79,65 @@ fn sign(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
     let got = twice(device, || Ok(vec![pixel::sign(&on)]))?;
     let want: Vec<f32> = x.iter().map(|&x| if x == 0.0 { 0.0 } else { x.signum() as f32 }).collect();
     sheet.same_bits("sign", &got[0], &want);
+    Ok(())
+}
+
+/// The first image is all zeros and stays so.
+fn unit(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
+    let (device, len) = (sheet.device(), count(&shape[1..]));
+    let mut x = random("x", count(&shape));
+    if shape[0] > 1 {
+        x[..len].fill(0.0);
+    }
+    let on = tensor(device, shape, &x);
+    for (norm, want) in [(Norm::Linf, naive::unit_linf(&x, len)), (Norm::L2, naive::unit_l2(&x, len))] {
+        let got = twice(device, || Ok(vec![pixel::unit(&on, norm)]))?;
+        sheet.close(format!("{norm:?}"), &got[0], &want, (0.0, 1.01 * U));
+    }
+    Ok(())
+}
+
+/// Step sizes of every image's own, with and without momentum, from inside the ball and from its rim.
+fn momentum(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
+    let (device, n, len) = (sheet.device(), count(&shape), count(&shape[1..]));
+    let x = between("pixels", n, 0.0, 1.0);
+    let near = |name: &str, far: f64| -> Vec<f64> {
+        x.iter().zip(random(name, n)).map(|(x, d)| f64::from((x + far * d).clamp(0.0, 1.0) as f32)).collect()
+    };
+    let (adv, old) = (near("adv", 0.05), near("old", 0.03));
+    let g: Vec<f64> = random("g", n).iter().map(|g| if g.abs() < 0.2 { 0.0 } else { *g }).collect();
+    let steps: Vec<f64> = (0..shape[0]).map(|image| 0.125 / f64::from(1 << (image % 4))).collect();
+    let [on_x, on_adv, on_old, on_g] = [&x, &adv, &old, &g].map(|values| tensor(device, shape, values));
+    let on_steps = tensor(device, [shape[0]], &steps);
+    let stand = Stand { images: &on_x, adv: &on_adv, previous: &on_old, gradient: &on_g, steps: &on_steps };
+    for (norm, eps, share) in [(Norm::Linf, 0.0625f32, 1.0f32), (Norm::Linf, 0.04, 0.75), (Norm::L2, 0.5, 1.0), (Norm::L2, 0.03, 0.75)] {
+        let got = twice(device, || Ok(vec![pixel::momentum_step(&stand, Ball { norm, eps }, share)?]))?;
+        let (radius, part) = (f64::from(eps), f64::from(share));
+        let of = [&x[..], &adv, &old, &g];
+        let want = match norm {
+            Norm::Linf => {
+                let signs = |g: &[f64]| g.iter().map(|&g| naive::sign(g)).collect();
+                naive::momentum_step(of, &steps, len, |z| naive::project(z, &x, radius), signs, part)
+            }
+            Norm::L2 => naive::momentum_step(of, &steps, len, |z| naive::project_l2(z, &x, radius, len), |g| naive::unit_l2(g, len), part),
+        };
+        // A dozen roundings of numbers no larger than one; a length that is rounded moves every pixel by as small a share.
+        sheet.within(format!("{norm:?}, ε {eps}, share {share}"), &got[0], &want, |_| 12.0 * U);
+        ensure!(got[0].iter().all(|v| (0.0..=1.0).contains(v)), "{norm:?}, ε {eps}: a pixel outside 0..1");
+    }
+    Ok(())
+}
+
+fn replace(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
+    let (device, len) = (sheet.device(), count(&shape[1..]));
+    let (old, new) = (tensor(device, shape, &random("old", count(&shape))), tensor(device, shape, &random("new", count(&shape))));
+    let mask: Vec<u32> = (0..shape[0] as u32).map(|image| image * 3 % 4).collect();
+    let on_mask = Array::from_slice(device, [shape[0]], &mask);
+    let (was, from) = (old.to_vec(), new.to_vec());
+    let want: Vec<f32> = (0..was.len()).map(|i| if mask[i / len] == 0 { was[i] } else { from[i] }).collect();
+    let mut to = old.copied();
+    pixel::replace(&mut to, &on_mask, &new)?;
+    sheet.same_bits("replaced", &to.to_vec(), &want);
+    sheet.same_bits("the other handle's", &old.to_vec(), &was);
     Ok(())
 }

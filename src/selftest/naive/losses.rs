@@ -118,6 +118,26 @@ pub fn dlr_sum(z: &[f64], y: &[usize], k: usize) -> Loss {
     loss
 }
 
+/// The targeted difference of logits ratio, summed: -(z_y - z_t) / (z_π1 - (z_π3 + z_π4) / 2 + 1e-12).
+pub fn dlr_targeted_sum(z: &[f64], y: &[usize], targets: &[usize], k: usize) -> Loss {
+    assert!(k >= 4, "the targeted dlr wants 4 classes or more");
+    let mut loss = Loss { value: 0.0, d_adv: vec![0.0; z.len()], d_clean: vec![0.0; z.len()] };
+    for (b, (&y, &t)) in y.iter().zip(targets).enumerate() {
+        let row = &z[b * k..b * k + k];
+        let mut order: Vec<usize> = (0..k).collect();
+        order.sort_by(|&i, &j| row[j].total_cmp(&row[i]));
+        let (above, below) = (row[y] - row[t], row[order[0]] - (row[order[2]] + row[order[3]]) / 2.0 + 1e-12);
+        loss.value -= above / below;
+        let d = &mut loss.d_adv[b * k..b * k + k];
+        d[y] -= 1.0 / below;
+        d[t] += 1.0 / below;
+        d[order[0]] += above / (below * below);
+        d[order[2]] -= above / (below * below) / 2.0;
+        d[order[3]] -= above / (below * below) / 2.0;
+    }
+    loss
+}
+
 /// The index of the largest element of `row` other than `y` (the first of equals).
 pub fn largest_except(row: &[f64], y: usize) -> usize {
     (0..row.len()).filter(|&i| i != y).reduce(|best, i| if row[i] > row[best] { i } else { best }).expect("two classes or more")

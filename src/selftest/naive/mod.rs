@@ -328,6 +328,42 @@ pub fn signed_step(adv: &[f64], g: &[f64], x: &[f64], alpha: f64, eps: f64) -> V
     project(&moved, x, eps)
 }
 
+/// Each image of `len` numbers over its largest absolute value.
+pub fn unit_linf(x: &[f64], len: usize) -> Vec<f64> {
+    x.chunks(len).flat_map(|image| image.iter().map(|v| v / (image.iter().fold(0.0, |m: f64, v| m.max(v.abs())) + 1e-12))).collect()
+}
+
+/// Each image of `len` numbers over its l2 norm.
+pub fn unit_l2(x: &[f64], len: usize) -> Vec<f64> {
+    x.chunks(len).flat_map(|image| image.iter().map(|v| v / (norm_l2(image) + 1e-12))).collect()
+}
+
+/// The root of the sum of squares.
+pub fn norm_l2(x: &[f64]) -> f64 {
+    x.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// Each image of `adv` drawn into the l2 ball around its image of `x`, then into [0,1].
+pub fn project_l2(adv: &[f64], x: &[f64], eps: f64, len: usize) -> Vec<f64> {
+    let away: Vec<f64> = adv.iter().zip(x).map(|(a, x)| a - x).collect();
+    let direction = unit_l2(&away, len);
+    (0..x.len()).map(|i| (x[i] + direction[i] * norm_l2(&away[i / len * len..(i / len + 1) * len]).min(eps)).clamp(0.0, 1.0)).collect()
+}
+
+/// A step of APGD on images of `len` numbers, each with its own step size.
+pub fn momentum_step(
+    [x, adv, old, g]: [&[f64]; 4],
+    steps: &[f64],
+    len: usize,
+    project: impl Fn(&[f64]) -> Vec<f64>,
+    direction: impl Fn(&[f64]) -> Vec<f64>,
+    share: f64,
+) -> Vec<f64> {
+    let direction = direction(g);
+    let z = project(&(0..x.len()).map(|i| adv[i] + steps[i / len] * direction[i]).collect::<Vec<_>>());
+    project(&(0..x.len()).map(|i| adv[i] + share * (z[i] - adv[i]) + (1.0 - share) * (adv[i] - old[i])).collect::<Vec<_>>())
+}
+
 /// The sum of each channel of [rows, C].
 pub fn channel_sums(a: &[f64], c: usize) -> Vec<f64> {
     let mut sums = vec![0.0; c];
