@@ -272,7 +272,7 @@ pub struct Eval {
     /// Data set (default: the checkpoint's)
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// none, noise, fgsm, rfgsm, pgd, tpgd, pgd-targeted
+    /// none, noise, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Attack with all 19 gradient variants; an image is robust only if it survives each
