@@ -19,8 +19,10 @@ struct Known {
     /// [K, pixels].
     weight: Vec<f32>,
     bias: Vec<f32>,
-    /// φ and its derivative.
-    bend: (fn(f32) -> f32, fn(f32) -> f32),
+    /// φ.
+    bend: fn(f32) -> f32,
+    /// Its derivative.
+    slope: fn(f32) -> f32,
     forwards: AtomicUsize,
     backwards: AtomicUsize,
 }
@@ -30,14 +32,15 @@ impl Known {
         Known {
             weight: named::uniform(name, classes * PIXELS, -1.0, 1.0, 0),
             bias: vec![0.0; classes],
-            bend: (|x| x, |_| 1.0),
+            bend: |x| x,
+            slope: |_| 1.0,
             forwards: AtomicUsize::new(0),
             backwards: AtomicUsize::new(0),
         }
     }
 
     fn curved(name: &str, classes: usize) -> Known {
-        Known { bend: (|x| (9.0 * x).sin(), |x| 9.0 * (9.0 * x).cos()), ..Known::linear(name, classes) }
+        Known { bend: |x| (9.0 * x).sin(), slope: |x| 9.0 * (9.0 * x).cos(), ..Known::linear(name, classes) }
     }
 
     fn classes(&self) -> usize {
@@ -49,12 +52,12 @@ impl Known {
     }
 
     fn logits_of(&self, image: &[f32]) -> Vec<f32> {
-        let bent: Vec<f32> = image.iter().map(|&x| (self.bend.0)(x)).collect();
+        let bent: Vec<f32> = image.iter().map(|&x| (self.bend)(x)).collect();
         (0..self.classes()).map(|k| self.row(k).iter().zip(&bent).map(|(w, x)| w * x).sum::<f32>() + self.bias[k]).collect()
     }
 
     fn gradient_of(&self, image: &[f32], dlogits: &[f32]) -> Vec<f32> {
-        let pixel = |i: usize| (0..self.classes()).map(|k| dlogits[k] * self.row(k)[i]).sum::<f32>() * (self.bend.1)(image[i]);
+        let pixel = |i: usize| (0..self.classes()).map(|k| dlogits[k] * self.row(k)[i]).sum::<f32>() * (self.slope)(image[i]);
         (0..PIXELS).map(pixel).collect()
     }
 
@@ -181,9 +184,11 @@ fn the_targeted_attack_finds_the_class_whose_plane_is_nearest() {
     // The runner-up follows the likeliest class wherever it goes; the third is far in logits, and steep.
     let base = victim.row(0).to_vec();
     victim.weight[PIXELS..2 * PIXELS].copy_from_slice(&base);
-    victim.bias = vec![4.0, 3.9, 0.0, -9.0, -9.0];
     victim.weight[2 * PIXELS..3 * PIXELS].iter_mut().zip(&base).for_each(|(w, b)| *w = b - 3.0 * b.signum());
     let scene = Scene { labels: vec![0; 6], ..Scene::of(&victim, 6) };
+    let leads = (0..6).map(|n| 3.0 * scene.image(n).iter().zip(&base).map(|(x, b)| x * b.signum()).sum::<f32>());
+    let head_start = 3.0 - leads.fold(f32::INFINITY, f32::min);
+    victim.bias = vec![head_start, head_start - 0.1, 0.0, -30.0, -30.0];
     let gap = |n: usize| {
         let logits = victim.logits_of(scene.image(n));
         (logits[0] - logits[2]) / (3.0 * PIXELS as f32)
