@@ -1,7 +1,7 @@
 //! Files that are either whole or not there.
 
 use super::{Error, Result};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -99,6 +99,12 @@ pub fn writable(path: &Path) -> Result<()> {
     File::create(&probe).map_err(|cause| Error::failed(format!("cannot write {}: {cause}", path.display())))?;
     let _ = fs::remove_file(&probe); // it was there a moment ago
     Ok(())
+}
+
+/// Whether this process has `file` for itself against all that ask the same, until it is closed (however the process ends).
+/// Where a file system has no locks, it has.
+pub fn claim(file: &File) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// A name beside `path` that no other process uses.

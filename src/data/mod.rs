@@ -6,6 +6,7 @@
 mod augment;
 mod classes;
 pub mod fetch;
+mod fingerprint;
 mod formats;
 mod loader;
 mod sets;

@@ -2,8 +2,8 @@
 
 use super::interrupted;
 use crate::base::watch::{self, Watch};
-use crate::base::{Error, Result, ensure, fail};
-use std::fs::{File, OpenOptions, TryLockError};
+use crate::base::{Error, Result, ensure, fail, file};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -50,12 +50,9 @@ fn fill(url: &str, bytes: u64, part: &Path, file: &mut File, watch: &dyn Watch) 
 
 /// The part, for this process alone: two that append would mix.
 fn open(part: &Path) -> Result<File> {
-    let file = OpenOptions::new().append(true).create(true).open(part).map_err(|cause| Error::io("cannot write", part, &cause))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(fail!("{}: another process is downloading it", part.display())),
-        // Where a file system has no locks, none is had.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
+    let opened = OpenOptions::new().append(true).create(true).open(part).map_err(|cause| Error::io("cannot write", part, &cause))?;
+    ensure!(file::claim(&opened), "{}: another process is downloading it", part.display());
+    Ok(opened)
 }
 
 fn ask(url: &str, from: u64) -> Result<Response<Body>> {

@@ -10,6 +10,7 @@ mod unpack;
 
 pub use packages::{PACKAGES, package};
 
+use super::fingerprint::hex;
 use crate::base::watch::{self, Watch};
 use crate::base::{Error, Kind, Result, fail, file, usage};
 use md5::{Digest, Md5};
@@ -141,7 +142,7 @@ fn checksum(path: &Path) -> Result<String> {
     loop {
         watch::check().map_err(|_| interrupted(path, "it is being checked"))?;
         match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(sum)),
             count => sum.update(&buffer[..count]),
         }
     }
