@@ -123,7 +123,7 @@ pub enum Command {
 /// `demo`.
 #[derive(Args)]
 pub struct Demo {
-    /// Folder of the results
+    /// Folder of the results; without --resume, a run that is there is replaced
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
     pub out: PathBuf,
     /// Attack all test images in the ensembles too (hours)
@@ -168,7 +168,8 @@ pub struct RunOptions {
     /// Folder of the data set's files
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Folder of the results (default: runs/NAME, runs/NAME-ann and runs/NAME-snn for a stage alone)
+    /// Folder of the results; without --resume, a run that is there is replaced (default: runs/NAME, runs/NAME-ann and
+    /// runs/NAME-snn for a stage alone)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Which epoch's network is the result: last, validation (best on held-out images), test-clean (best on clean test
@@ -224,7 +225,7 @@ pub struct Convert {
     /// Images a calibration batch
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch: usize,
-    /// Calibration batches
+    /// Calibration batches (fewer where the training images do not suffice)
     #[arg(long, default_value_t = 11, value_name = "N")]
     pub batches: usize,
     /// Steps of the spiking network

@@ -81,9 +81,10 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     fits(&ann, &data)?;
     let (leak, reset) = (args.leak.unwrap_or(ann.spec().leak), reset.unwrap_or(ann.spec().reset));
     let spec = Spec { steps: args.steps, leak, reset, bias: true, ..ann.spec().clone() };
-    let batches = drive::calibration_batches(&ann, &data, &how, Augment::NONE, args.seed)?;
+    let watch = Shown::new(common.quiet);
+    let batches = drive::calibration_batches(&ann, &data, &how, Augment::NONE, args.seed, &watch)?;
     let meta = Meta { dataset: Some(data.name.to_string()), seed: args.seed, ..meta };
-    let (snn, meta) = drive::convert(&ann, spec, &batches, &how, &meta, &Shown::new(common.quiet))?;
+    let (snn, meta) = drive::convert(&ann, spec, &batches, &how, &meta, &watch)?;
     checkpoint::save(&args.out, &snn, &meta)?;
     say(args.out.display())
 }

@@ -2,7 +2,7 @@
 
 use super::recipe::{Convert, Recipe};
 use super::watch::{self, Watch};
-use crate::base::Result;
+use crate::base::{Result, usage};
 use crate::checkpoint::Meta;
 use crate::convert::{Calibration, calibrate, scale, transplant};
 use crate::data::{Augment, Dataset, Loader, Order, Plan};
@@ -13,9 +13,18 @@ use crate::tensor::Tensor;
 /// Which epoch of the training order the calibration batches come from: none that is trained on.
 const EPOCH: u64 = 1 << 40;
 
-/// `how.batches` training batches, augmented as for finetuning.
-pub fn calibration_batches(model: &Model, data: &Dataset, how: &Convert, augment: Augment, seed: u64) -> Result<Vec<Tensor>> {
-    let batch = how.batch.min(data.train.len());
+/// `how.batches` training batches, augmented as for finetuning; no image comes twice, so of few images there are fewer or
+/// smaller ones, which `watch` is told of.
+pub fn calibration_batches(
+    model: &Model,
+    data: &Dataset,
+    how: &Convert,
+    augment: Augment,
+    seed: u64,
+    watch: &dyn Watch,
+) -> Result<Vec<Tensor>> {
+    let images = data.train.len();
+    let batch = how.batch.min(images);
     let plan = Plan {
         batch,
         order: Order::Shuffled,
@@ -26,7 +35,18 @@ pub fn calibration_batches(model: &Model, data: &Dataset, how: &Convert, augment
         epoch: EPOCH,
         skip: 0,
     };
-    Ok(Loader::new(data.train.clone(), plan)?.take(how.batches).map(|batch| super::train::upload(model, &batch).0).collect())
+    let batches: Vec<Tensor> =
+        Loader::new(data.train.clone(), plan)?.take(how.batches).map(|batch| super::train::upload(model, &batch).0).collect();
+    if (batches.len(), batch) != (how.batches, how.batch) {
+        watch.end(&format!(
+            "calibrate: {} x {batch} images instead of {} x {}: {} has {images} training images",
+            batches.len(),
+            how.batches,
+            how.batch,
+            data.name
+        ));
+    }
+    Ok(batches)
 }
 
 /// The spiking network of `ann` with the spec of the SNN; the meta gains the raw thresholds and their scale.
@@ -41,26 +61,54 @@ pub fn convert(ann: &Model, spec: Spec, batches: &[Tensor], how: &Convert, meta:
     })?;
     scale(&mut snn, &raw, how.scale as f32)?;
     let shown = snn.thresholds().iter().map(|v| format!("{v:.3}")).collect::<Vec<_>>().join(" ");
-    watch.end(&format!("calibrate: thresholds {shown} ({} x {} images, T = {})", batches.len(), how.batch, how.calibration_steps));
+    let images = batches.first().map_or(0, |batch| batch.shape()[0]);
+    watch.end(&format!("calibrate: thresholds {shown} ({} x {images} images, T = {})", batches.len(), how.calibration_steps));
     let meta = Meta { raw_thresholds: raw, scale: Some(how.scale as f32), epoch: 0, ..meta.clone() };
     Ok((snn, meta))
 }
 
 /// The spec of the recipe's SNN, from its ANN's: biases where the architecture has them.
 pub fn snn_spec(recipe: &Recipe, ann: &Spec) -> Spec {
-    let (leak, reset) = (recipe.leak.unwrap_or(ann.leak), recipe.reset.unwrap_or(ann.reset));
-    Spec { steps: recipe.snn.steps, leak, reset, bias: true, ..ann.clone() }
+    Spec { bias: true, ..spiking(recipe, ann) }
+}
+
+/// `own` at the recipe's T, and where it names them with its leak, reset and dropout.
+fn spiking(recipe: &Recipe, own: &Spec) -> Spec {
+    Spec {
+        steps: recipe.snn.steps,
+        leak: recipe.leak.unwrap_or(own.leak),
+        reset: recipe.reset.unwrap_or(own.reset),
+        dropout: recipe.dropout.unwrap_or(own.dropout),
+        ..own.clone()
+    }
+}
+
+/// `recipe` as it finetunes the checkpoint's network `own`: bias is the network's, and so are leak, reset and dropout where
+/// the recipe names none, so that its text tells the network that is trained.
+///
+/// Errors (usage): it is a recipe for another architecture.
+pub fn finetuned(recipe: &Recipe, own: &Spec) -> Result<Recipe> {
+    if recipe.arch != own.arch {
+        return Err(usage!(
+            "finetune: the checkpoint is of {}, the recipe {} of {}; give --set arch={0}, or a recipe for that network",
+            own.arch,
+            recipe.name,
+            recipe.arch
+        ));
+    }
+    let Spec { bias, leak, reset, dropout, .. } = spiking(recipe, own);
+    let settings = [format!("bias={bias}"), format!("leak={leak}"), format!("reset={reset}"), format!("dropout={dropout}")];
+    Recipe::parse(&recipe.name, &recipe.text, &settings)
 }
 
 /// Make `snn`, a checkpoint to be finetuned, run as the recipe says: its T, and where it names them its leak, reset and
 /// dropout; else they stay the checkpoint's. Returns what was taken from where, for the user.
 pub fn adopt(recipe: &Recipe, snn: &mut Model) -> String {
-    let own = snn.spec().clone();
+    let spec = spiking(recipe, snn.spec());
     let origin = |given: bool| if given { "the recipe" } else { "the checkpoint" };
-    snn.set_steps(recipe.snn.steps);
-    snn.set_dynamics(recipe.leak.unwrap_or(own.leak), recipe.reset.unwrap_or(own.reset));
-    snn.set_dropout(recipe.dropout.unwrap_or(own.dropout));
-    let spec = snn.spec();
+    snn.set_steps(spec.steps);
+    snn.set_dynamics(spec.leak, spec.reset);
+    snn.set_dropout(spec.dropout);
     format!(
         "finetune: T {} (the recipe), leak {} ({}), reset {} ({}), dropout {} ({})",
         spec.steps,

@@ -1,8 +1,10 @@
 //! A run's folder: checkpoints, the record of events, the report's data.
 
 use super::recipe::{Recipe, difference};
+use super::watch::Watch;
 use crate::base::{Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
+use crate::data::Dataset;
 use crate::device::Device;
 use crate::nn::Model;
 use crate::record::{Board, Epoch, Event, Recorder, Report, Start, read_events};
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Whether a run begins anew or goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
-    /// Earlier results in the folder are replaced.
+    /// Earlier results in the folder are replaced, with a word on it.
     Anew,
     /// What is there is kept and continued.
     Resume,
@@ -31,6 +33,8 @@ pub struct RunFolder {
     path: PathBuf,
     recorder: Recorder,
     events: Vec<Event>,
+    /// The start of a resumed run, until it has something to record.
+    start: Option<Start>,
 }
 
 /// The robust network or the natural one that it is compared with.
@@ -100,21 +104,26 @@ pub fn replaced(path: &Path) -> Vec<PathBuf> {
 }
 
 impl RunFolder {
-    /// Open the folder at `path` for `recipe`, whose text is `text`.
+    /// Open the folder at `path` for the recipe whose text is `text`. It is this process's until it is dropped.
     ///
-    /// Beginning anew removes the files `replaced` of an earlier run.
+    /// Beginning anew removes the files `replaced` of an earlier run, which `watch` is told of.
     ///
-    /// Errors: it cannot be written; on resume, it holds no run or one of another recipe.
-    pub fn open(path: &Path, text: &str, begin: Begin, replaced: &[PathBuf], start: Start) -> Result<RunFolder> {
+    /// Errors: it cannot be written, another process has it; on resume, it holds no run or one of another recipe, in another
+    /// precision or of other images.
+    pub fn open(path: &Path, text: &str, begin: Begin, replaced: &[PathBuf], start: Start, watch: &dyn Watch) -> Result<RunFolder> {
         let (recipe, record) = (path.join("recipe.toml"), path.join("run.jsonl"));
         let (recorder, events) = match begin {
             Begin::Anew => {
                 file::folder(path)?;
+                let mut recorder = Recorder::append(&record)?;
+                if recipe.exists() {
+                    watch.end(&farewell(path, &read_events(&record).unwrap_or_default()));
+                }
                 // Where a recipe is, there is a run of it: the old one's goes first, the new one's comes last.
                 for file in std::iter::once(&recipe).chain(replaced) {
                     let _ = std::fs::remove_file(file); // if it is there
                 }
-                let recorder = Recorder::create(&record)?;
+                recorder.clear()?;
                 file::write(&recipe, text.as_bytes())?;
                 (recorder, Vec::new())
             }
@@ -127,16 +136,21 @@ impl RunFolder {
                         path.display()
                     ));
                 }
+                let recorder = Recorder::append(&record)?;
                 let events = read_events(&record)?;
-                (Recorder::append(&record)?, events)
+                if let Some(which) = last_start(&events).and_then(|before| departure(before, &start)) {
+                    return Err(usage!("--resume: the run in {} {which}, or another --out", path.display()));
+                }
+                (recorder, events)
             }
         };
         for track in [Track::Robust, Track::Natural] {
             file::sweep(&track_path(path, track));
         }
-        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events };
-        if !folder.events.iter().any(|event| matches!(event, Event::Start(_))) {
-            folder.record(Event::Start(start))?;
+        let is_new = last_start(&events).is_none();
+        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events, start: Some(start) };
+        if is_new {
+            folder.begin()?;
         }
         Ok(folder)
     }
@@ -170,8 +184,26 @@ impl RunFolder {
         Ok(self.file(track, name))
     }
 
-    /// Append an event.
+    /// Append an event; before the first one of a resumed run comes its start.
     pub fn record(&mut self, event: Event) -> Result<()> {
+        self.begin()?;
+        self.append(event)
+    }
+
+    /// Record that the run is complete, after `seconds` in all. A resumed run that had nothing left to do adds nothing.
+    pub fn finish(&mut self, seconds: f64) -> Result<()> {
+        if self.start.is_some() && matches!(self.events.last(), Some(Event::Finish { .. })) {
+            return Ok(());
+        }
+        self.record(Event::Finish { seconds })
+    }
+
+    /// Record the start, if it is not recorded yet.
+    fn begin(&mut self) -> Result<()> {
+        self.start.take().map_or(Ok(()), |start| self.append(Event::Start(start)))
+    }
+
+    fn append(&mut self, event: Event) -> Result<()> {
         self.recorder.record(&event)?;
         self.events.push(event);
         Ok(())
@@ -262,15 +294,53 @@ fn track_path(path: &Path, track: Track) -> PathBuf {
     }
 }
 
+/// The start that counts: the last one.
+fn last_start(events: &[Event]) -> Option<&Start> {
+    events.iter().rev().find_map(|event| if let Event::Start(start) = event { Some(start) } else { None })
+}
+
+/// The line on a run with the record `events`, which a new one replaces.
+fn farewell(path: &Path, events: &[Event]) -> String {
+    let state = match events.last() {
+        Some(Event::Finish { .. }) => "finished",
+        _ => "unfinished",
+    };
+    let name = last_start(events).map(|start| format!(" of {} (seed {})", start.recipe, start.seed)).unwrap_or_default();
+    format!("{}: the {state} run{name} that is there is replaced", path.display())
+}
+
+/// In what that its results depend on a run that goes on is not the one that began, both values and a cure in words, to stand
+/// behind the run and before "or". What an older record does not tell is taken for equal.
+fn departure(before: &Start, now: &Start) -> Option<String> {
+    if ![&now.precision, ""].contains(&before.precision.as_str()) {
+        return Some(format!("computed in {} and would go on in {}; give --precision {0}", before.precision, now.precision));
+    }
+    let images = |start: &Start| [start.train_images, start.validation_images, start.test_images];
+    let told = |start: &Start| format!("{} training, {} held-out and {} test images", images(start)[0], images(start)[1], images(start)[2]);
+    if before.train_images > 0 && images(before) != images(now) {
+        return Some(format!("had {} and would go on with {}; give the data that it had", told(before), told(now)));
+    }
+    if ![&now.fingerprint, ""].contains(&before.fingerprint.as_str()) {
+        let of = "images of the fingerprint";
+        return Some(format!("had {of} {} and would go on with {of} {}; give the data that it had", before.fingerprint, now.fingerprint));
+    }
+    None
+}
+
 /// What the first line of a record says of a run.
-pub fn start(recipe: &Recipe, device: &Device, version: &str) -> Start {
+pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str) -> Start {
     Start {
         version: version.to_string(),
         recipe: recipe.name.clone(),
         dataset: recipe.dataset.clone(),
         network: recipe.arch.clone(),
         device: device.describe(),
+        precision: device.precision().to_string(),
         threads: device.threads(),
+        train_images: data.train.len(),
+        validation_images: data.validation.as_ref().map_or(0, |images| images.len()),
+        test_images: data.test.len(),
+        fingerprint: data.fingerprint(),
         seed: recipe.seed,
         steps: recipe.snn.steps,
         eps: recipe.eval.eps,

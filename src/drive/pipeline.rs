@@ -1,6 +1,6 @@
 //! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
 
-use super::convert::{adopt, calibration_batches, convert, snn_spec};
+use super::convert::{adopt, calibration_batches, convert, finetuned, snn_spec};
 use super::evaluate::{Member as Attacker, Question, evaluate, infer};
 use super::folder::{BEST, Begin, RunFolder, Tensorboard, Track, replaced, replaced_by_finetuning, start};
 use super::recipe::{Members, Recipe, Trial};
@@ -65,16 +65,19 @@ pub fn run(setup: Setup) -> Result<Report> {
     for (_, recipe) in courses() {
         check(&setup, recipe)?;
     }
-    let begin = start(setup.recipe, setup.device, setup.version);
-    let replaced = if matches!(setup.ending, Ending::Snn(..)) { replaced_by_finetuning(setup.out) } else { replaced(setup.out) };
-    let mut folder = RunFolder::open(setup.out, &setup.recipe.text, setup.begin, &replaced, begin)?;
+    let begin = start(setup.recipe, setup.data, setup.device, setup.version);
+    let (text, replaced) = match &setup.ending {
+        Ending::Snn(model, _) => (finetuned(setup.recipe, model.spec())?.text, replaced_by_finetuning(setup.out)),
+        Ending::Ann | Ending::Whole => (setup.recipe.text.clone(), replaced(setup.out)),
+    };
+    let mut folder = RunFolder::open(setup.out, &text, setup.begin, &replaced, begin, setup.watch)?;
     folder.mirror(setup.tensorboard, setup.begin)?;
     let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };
     for (track, recipe) in courses() {
         let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
         course.go().map_err(|error| resumable(error, setup.out))?;
     }
-    folder.record(Event::Finish { seconds: earlier + clock.elapsed().as_secs_f64() })?;
+    folder.finish(earlier + clock.elapsed().as_secs_f64())?;
     folder.report()
 }
 
@@ -182,7 +185,7 @@ impl Course<'_> {
             return Ok(converted);
         }
         let clock = Instant::now();
-        let batches = calibration_batches(ann, setup.data, &recipe.convert, recipe.snn.augment, recipe.seed)?;
+        let batches = calibration_batches(ann, setup.data, &recipe.convert, recipe.snn.augment, recipe.seed, setup.watch)?;
         let images: usize = batches.iter().map(|batch| batch.shape()[0]).sum();
         let (snn, meta) = convert(ann, snn_spec(recipe, ann.spec()), &batches, &recipe.convert, &self.meta(), setup.watch)
             .map_err(|error| error.within(self.track.key("calibrate")))?;

@@ -20,8 +20,18 @@ pub struct Start {
     pub network: String,
     /// The device, in words.
     pub device: String,
+    /// The number format of the products; empty in records of programs that did not tell.
+    pub precision: String,
     /// Threads used.
     pub threads: usize,
+    /// Images to train on; 0 in records of programs that did not tell.
+    pub train_images: usize,
+    /// Images held out from training.
+    pub validation_images: usize,
+    /// Images to test on.
+    pub test_images: usize,
+    /// A checksum of all these images and their labels, in hexadecimal; empty in records of programs that did not tell.
+    pub fingerprint: String,
     /// The seed.
     pub seed: u64,
     /// Time steps of the spiking network, T.

@@ -313,6 +313,7 @@ fn circumstances(report: &Report) -> String {
         ("Network", start.network.clone()),
         ("Time steps", start.steps.to_string()),
         ("Device", start.device.clone()),
+        ("Precision", start.precision.clone()),
         ("Threads", start.threads.to_string()),
         ("Seed", start.seed.to_string()),
         ("Version", start.version.clone()),

@@ -37,6 +37,7 @@ fn events() -> Vec<Event> {
         seed: 0,
         steps: 8,
         eps: 16.0,
+        ..Start::default()
     })];
     for (track, gain) in [("robust", 0.0), ("natural", 6.0)] {
         for (stage, epochs) in [("ann", 6), ("snn", 3)] {

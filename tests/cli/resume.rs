@@ -1,7 +1,7 @@
 //! Training that is killed at any moment, goes on, and chooses what it keeps.
 #![cfg(unix)]
 
-use super::house::{House, RECIPE, numbers, open};
+use super::house::{House, RECIPE, gzip, idx, numbers, open};
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -210,7 +210,11 @@ fn a_resumed_run_begins_at_the_state_and_not_before() {
     let at = |epoch: &str, step: &str| (epoch.parse::<u64>().unwrap(), step.parse::<u64>().unwrap());
     let killed = at(&state["epoch"], &state["state.step"]);
     let before = events(&house, "out", "saved").len();
-    house.good(&format!("{line} --resume"));
+    house.good(&format!("{} --resume", line.replace("--threads 1", "--threads 2")));
+    // The start is there once a life, and the last counts.
+    let starts = events(&house, "out", "start");
+    assert_eq!(starts.iter().map(|start| start["threads"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(house.json("out/report.json")["threads"], 2);
     let next = &events(&house, "out", "saved")[before];
     let next = (next["epoch"].as_u64().unwrap(), next["step"].as_u64().unwrap());
     // The step behind the state: the first of the next epoch, if the state was an epoch's last but one.
@@ -329,4 +333,73 @@ fn a_state_that_is_not_whole_is_named() {
     house.refused(1, &resume, &[velocities]);
     house.write(velocities, &kept);
     house.good(&resume);
+}
+
+#[test]
+fn a_resume_in_another_precision_or_with_other_images_is_refused() {
+    let house = House::new("departs");
+    house.data();
+    house.write("mini.toml", RECIPE);
+    let line = "train mini.toml --quiet --set epochs=1 --out out";
+    house.good(&format!("{line} --data data"));
+    // One bit of one training image; a test image less.
+    let images = house.read("data/train-images-idx3-ubyte");
+    let labels: Vec<u8> = (0..59).map(|i| (i * 7 % 10) as u8).collect();
+    for (folder, flip, test) in [("changed", 1, 60), ("fewer", 0, 59)] {
+        for name in ["train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz"] {
+            house.write(&format!("{folder}/{name}"), house.read(&format!("data/{name}")));
+        }
+        let mut images = images.clone();
+        *images.last_mut().unwrap() ^= flip;
+        house.write(&format!("{folder}/train-images-idx3-ubyte"), images);
+        if test < 60 {
+            let pixels = &house.read("data/t10k-images-idx3-ubyte")[16..16 + test * 64];
+            house.write(&format!("{folder}/t10k-images-idx3-ubyte"), idx(&[test, 8, 8], pixels));
+            house.write(&format!("{folder}/t10k-labels-idx1-ubyte.gz"), gzip(&idx(&[test], &labels)));
+        }
+    }
+    let start = events(&house, "out", "start").remove(0);
+    let fingerprint = start["fingerprint"].as_str().unwrap();
+    assert_eq!((start["precision"].as_str(), start["train_images"].as_u64()), (Some("f32"), Some(196)));
+    let precision = &["out", "computed in f32", "go on in bf16", "--precision f32", "--out"];
+    house.refused(2, &format!("{line} --data data --resume --precision bf16"), precision);
+    house.refused(2, &format!("{line} --data changed --resume"), &["out", fingerprint, "fingerprint", "give the data", "--out"]);
+    let counts = ["196 training, 4 held-out and 60 test images", "196 training, 4 held-out and 59 test images", "give the data", "--out"];
+    house.refused(2, &format!("{line} --data fewer --resume"), &counts);
+
+    // A finished run that is resumed adds nothing.
+    let record = house.read("out/run.jsonl");
+    house.good(&format!("{line} --data data --resume"));
+    assert!(house.read("out/run.jsonl") == record, "a line of nothing");
+    // What the record of an older program does not tell is no difference.
+    let mut lines: Vec<Value> = String::from_utf8(record).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for field in ["precision", "train_images", "validation_images", "test_images", "fingerprint"] {
+        assert!(lines[0].as_object_mut().unwrap().remove(field).is_some(), "no {field}");
+    }
+    house.write("out/run.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    for more in ["--data data --precision bf16", "--data changed", "--data fewer"] {
+        house.good(&format!("{line} {more} --resume"));
+    }
+}
+
+#[test]
+fn two_processes_do_not_write_to_one_folder() {
+    let house = House::new("shared");
+    house.data();
+    house.write("long.toml", long());
+    let line = "train long.toml --data data --threads 1 --quiet --set epochs=1000 --out out";
+    let mut child = house.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    await_file(&house, "out/recipe.toml");
+    for more in ["", "--resume"] {
+        let said = house.run(&format!("{line} {more}"));
+        assert_eq!((said.code, said.err.lines().count()), (Some(1), 1), "{more}: {}", said.err);
+        assert!(said.err.starts_with("caltrop: another process writes to out; wait for it, or choose another --out"), "{}", said.err);
+        assert!(house.has("out/recipe.toml"), "{more}: the run of the other process was begun anew");
+    }
+    assert!(child.try_wait().unwrap().is_none(), "the run ended too soon");
+    // A killed process keeps nothing.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    house.write("mini.toml", RECIPE);
+    house.good("train mini.toml --data data --quiet --set epochs=1 --out out");
 }

@@ -114,3 +114,73 @@ fn training_that_turns_nan_stops_and_keeps_the_last_good_network() {
     house.good("export snn/last.safetensors --out dict");
     assert!(house.has("snn/converted.safetensors") && !house.has("snn/snn.safetensors"));
 }
+
+#[test]
+fn a_finetuned_run_records_the_network_that_it_trains() {
+    let house = House::new("finetuned");
+    house.data();
+    house.write("mini.toml", RECIPE);
+    house.write("wide.toml", RECIPE.replace("vgg:4,A/8", "vgg:5,A/8"));
+    house.good("train mini.toml --data data --set epochs=1 --out ann --quiet");
+    let convert = "convert ann/ann.safetensors --data data --batches 1 --calibration-steps 4 --steps 4 --quiet";
+    house.good(&format!("{convert} --out plain"));
+    house.good(&format!("{convert} --leak 0.75 --reset soft --out leaky"));
+    let finetune = |start: &str, recipe: &str, out: &str| format!("finetune {start} {recipe} --data data --out {out} --quiet");
+    house.refused(2, &finetune("leaky", "wide.toml", "new"), &["vgg:4,A/8", "vgg:5,A/8", "wide", "--set arch=vgg:4,A/8"]);
+    house.good(&format!("{} --set arch=vgg:4,A/8", finetune("leaky", "wide.toml", "cured")));
+
+    house.good(&finetune("leaky", "mini.toml", "out"));
+    let dict = |out: &str| super::house::open(&house.read(&format!("{out}/snn.safetensors")));
+    assert!(dict("out") == dict("cured"), "the cure trains another network");
+    assert_eq!(house.json("out/report.json")["network"], "vgg:4,A/8");
+    let recorded: toml::Table = String::from_utf8(house.read("out/recipe.toml")).unwrap().parse().unwrap();
+    let bias = recorded["bias"].as_bool();
+    assert_eq!((bias, recorded["leak"].as_float(), recorded["reset"].as_str()), (Some(true), Some(0.75), Some("soft")));
+    assert_eq!(recorded["dropout"].as_float(), Some(0.2));
+    // The recipe that was kept repeats the run, and another network does not go on with it.
+    house.good(&finetune("leaky", "out/recipe.toml", "again"));
+    assert!(house.read("out/snn.safetensors") == house.read("again/snn.safetensors"), "the kept recipe trains another network");
+    house.refused(2, &format!("{} --resume", finetune("plain", "mini.toml", "out")), &["leak was 0.75 and is 1"]);
+    house.good(&format!("{} --resume", finetune("leaky", "mini.toml", "out")));
+}
+
+#[test]
+fn a_run_that_is_replaced_is_named() {
+    let house = House::new("replaced");
+    house.data();
+    house.write("mini.toml", RECIPE);
+    let train = "train mini.toml --data data --set epochs=1 --out out";
+    let said = house.good(&format!("{train} --seed 3")).err;
+    assert!(!said.contains("replaced"), "{said}");
+    let said = house.good(&format!("{train} --seed 4")).err;
+    assert!(said.starts_with("out: the finished run of mini (seed 3) that is there is replaced\n"), "{said}");
+    let record = String::from_utf8(house.read("out/run.jsonl")).unwrap();
+    assert_eq!(record.matches("\"event\":\"start\"").count(), 1, "the record of the earlier run is still there");
+    // Cut in its last line, the record is that of a run that was killed.
+    house.write("out/run.jsonl", &record[..record.len() - 5]);
+    let said = house.good(train).err;
+    assert!(said.starts_with("out: the unfinished run of mini (seed 4) that is there is replaced\n"), "{said}");
+    assert_eq!(house.good(&format!("{train} --quiet")).err, "");
+    for command in ["demo", "run", "train", "finetune"] {
+        let help = house.good(&format!("{command} --help")).out;
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("without --resume, a run that is there is replaced"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn a_conversion_says_where_the_images_do_not_suffice() {
+    let house = House::new("short");
+    house.data();
+    house.write("mini.toml", RECIPE);
+    house.good("train mini.toml --data data --set epochs=1 --out ann --quiet");
+    let convert = |more: &str| house.good(&format!("convert ann/ann.safetensors --data data --calibration-steps 2 --out c {more}")).err;
+    let said = convert("--batches 1000");
+    assert!(said.starts_with("calibrate: 3 x 64 images instead of 1000 x 64: mnist has 196 training images\n"), "{said}");
+    assert!(said.contains("(3 x 64 images, T = 2)"), "{said}");
+    let said = convert("--batches 1 --batch 500");
+    assert!(said.contains("1 x 196 images instead of 1 x 500") && said.contains("(1 x 196 images, T = 2)"), "{said}");
+    let said = convert("--batches 3");
+    assert!(!said.contains("instead of") && said.contains("(3 x 64 images, T = 2)"), "{said}");
+    assert_eq!(convert("--batches 1000 --quiet"), "");
+}

@@ -52,7 +52,7 @@ impl Trail {
 pub(super) fn text(trail: &Trail, natural: Option<&Trail>) -> String {
     let mut text = String::from(
         "# Every setting of a run, defaults included. `caltrop run` takes this file as it is.\n\
-         # leak, reset and dropout stand here where they were given: else 1, hard and 0.2, or in finetuning the checkpoint's.\n",
+         # leak, reset and dropout stand here where they were given, else they are 1, hard and 0.2; in finetuning they and bias are the network's.\n",
     );
     trail.write("", &mut text);
     if let Some(natural) = natural {
