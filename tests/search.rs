@@ -7,7 +7,7 @@ use caltrop::autodiff::Lens;
 use caltrop::base::Result;
 use caltrop::data::Images;
 use caltrop::device::Device;
-use caltrop::drive::{Members, PassOn, Question, Seen, Silent, evaluate};
+use caltrop::drive::{Member, PassOn, Question, Seen, Silent, evaluate};
 use caltrop::nn::{Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
@@ -266,12 +266,13 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
     let lens = Lens::default();
     let noise = Noise { member: 2, ..Noise::new(9, 1) };
     for steps in [0, 3] {
-        for (name, perturb) in [
-            ("fab-t", (&|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
+        let attacks: [(&str, Perturb); 4] = [
+            ("fab-t", &|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
             ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
             ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
             ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
-        ] {
+        ];
+        for (name, perturb) in attacks {
             let mut known: Option<Vec<f32>> = None;
             for threads in [1, 3] {
                 let device = Device::cpu(Some(threads)).unwrap();
@@ -351,18 +352,8 @@ fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
     let attack = Attack::Pgd { iterations: 2 };
     let lens = Lens::default();
     for pass_on in [PassOn::All, PassOn::Survivors] {
-        let question = Question {
-            images: &images,
-            count: 40,
-            attack,
-            source: Some(&ann),
-            draws: 2,
-            members: Members::One,
-            lens,
-            eps: 30.0,
-            seed: 4,
-            pass_on,
-        };
+        let members = vec![Member { attack, lens }];
+        let question = Question { source: Some(&ann), draws: 2, pass_on, ..Question::new(&images, 40, members, 30.0, 4) };
         let answer = evaluate(&snn, &question, &Silent).unwrap();
         let batch = images.batch(0..40).unwrap();
         let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);

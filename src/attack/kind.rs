@@ -9,9 +9,8 @@ use crate::tensor::Tensor;
 use std::fmt;
 
 /// The attacks that this version carries, by name.
-pub const NAMES: [&str; 13] = [
-    "none", "noise", "gaussian", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square",
-];
+pub const NAMES: [&str; 13] =
+    ["none", "noise", "gaussian", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square"];
 
 /// Members of the ensemble.
 pub const ENSEMBLE_SIZE: usize = 19;
@@ -90,7 +89,9 @@ impl Attack {
             "apgd-t" => apgd(Goal::Targeted),
             "fab-t" => Attack::FabT { iterations: steps.unwrap_or(100) },
             "square" => Attack::Square { queries: steps.unwrap_or(5000) },
-            AUTOATTACK => return Err(usage!("attack {name}: it is four attacks, which eval runs one after the other; name one of them here")),
+            AUTOATTACK => {
+                return Err(usage!("attack {name}: it is four attacks, which eval runs one after the other; name one of them here"));
+            }
             _ => return Err(usage!("attack {name}: no such attack{}", suggest(stem, NAMES.into_iter().chain([AUTOATTACK])))),
         };
         match (attack.iterations(), steps) {

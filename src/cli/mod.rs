@@ -77,7 +77,9 @@ fn columns() -> usize {
 /// The error of a command that has saved nothing on its way, unless it says otherwise.
 fn afresh(error: Error) -> Error {
     match error.kind() {
-        Kind::Interrupted if error.to_string() == "interrupted" => Error::new(Kind::Interrupted, "interrupted; nothing was written, start the same command again"),
+        Kind::Interrupted if error.to_string() == "interrupted" => {
+            Error::new(Kind::Interrupted, "interrupted; nothing was written, start the same command again")
+        }
         _ => error,
     }
 }

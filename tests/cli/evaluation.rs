@@ -16,7 +16,9 @@ fn house(name: &str) -> House {
 }
 
 fn line(fast: &str) -> String {
-    format!("eval out/snn.safetensors --data data --attack pgd --iterations 60 --ensemble {fast} --no-checks --seed 3 --json out.json --save adv")
+    format!(
+        "eval out/snn.safetensors --data data --attack pgd --iterations 60 --ensemble {fast} --no-checks --seed 3 --json out.json --save adv"
+    )
 }
 
 /// What must not depend on how often the evaluation was stopped.
@@ -90,4 +92,33 @@ fn an_interrupt_says_what_is_kept_and_another_question_starts_afresh() {
     let resumed = outcome(&house);
     house.good(&line("--fast"));
     assert!(resumed == outcome(&house));
+}
+
+#[test]
+fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
+    let house = house("auto");
+    for (net, checks) in [("ann", 1), ("snn", 2)] {
+        let line = format!(
+            "eval out/{net}.safetensors --data data --attack autoattack --images 8 --eps 40 --curve --json out.json --grid grid.png"
+        );
+        let said = house.good(&line).out;
+        let json = house.json("out.json");
+        let names: Vec<&str> = json["members"].as_array().unwrap().iter().map(|member| member["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["APGD-CE-100", "APGD-T-100", "FAB-T-100", "SQUARE-5000"]);
+        assert!(json["autoattack_acc"].is_number() && json["autoattack_acc"] == json["robust_acc"]);
+        let killed: u64 = json["members"].as_array().unwrap().iter().map(|member| member["first_to_break"].as_u64().unwrap()).sum();
+        let lost = (json["clean_acc"].as_f64().unwrap() - json["robust_acc"].as_f64().unwrap()) * 8.0 / 100.0;
+        assert!((lost - killed as f64).abs() < 1e-9 && killed > 0, "{json}");
+        let farthest = json["recheck"]["farthest"].as_f64().unwrap();
+        assert!(farthest > 0.0 && farthest <= 40.0 + 1e-4 && json["recheck"]["changed"] == 0, "{json}");
+        let honesty = &json["honesty"];
+        assert_eq!(honesty["curve"].as_array().unwrap().len(), 3);
+        assert_eq!(honesty["support"].as_array().unwrap().is_empty(), checks == 1, "{honesty}");
+        for verdict in honesty["verdicts"].as_array().unwrap() {
+            let grade = if verdict["sound"] == true { "  ok  " } else { "doubt " };
+            assert!(said.contains(&format!("{grade} {}", verdict["text"].as_str().unwrap())), "{said}");
+        }
+        assert!(image::load_from_memory(&house.read("grid.png")).unwrap().width() > 500);
+        assert!(said.lines().last().unwrap().contains("AutoAttack at 40/255, 8 images"), "{said}");
+    }
 }

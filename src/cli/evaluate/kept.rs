@@ -15,7 +15,10 @@ pub fn store(args: &Eval, question: &Question, held: &[String], watch: &dyn Watc
     let text = format!("{question}, seed {}, {:?}\n{}\n{}\n", args.seed, question.pass_on, held.join("\n"), members.join("\n"));
     if !folder.exists() && file::writable(&folder).is_err() {
         if args.resume {
-            return Err(fail!("--resume: an evaluation is kept beside its checkpoint, and that folder cannot be written: {}", folder.display()));
+            return Err(fail!(
+                "--resume: an evaluation is kept beside its checkpoint, and that folder cannot be written: {}",
+                folder.display()
+            ));
         }
         return Ok(None); // nothing to go on from, should it be interrupted
     }

@@ -182,7 +182,9 @@ impl Honesty {
             (_, 0) => Some((Grade::Sound, format!("{what} breaks none of {searched} survivors"))),
             _ => Some((
                 Grade::Doubtful,
-                format!("{what} breaks {broken} of {searched} survivors of the attack: their gradients misled it (masking); use autoattack or --ensemble"),
+                format!(
+                    "{what} breaks {broken} of {searched} survivors of the attack: their gradients misled it (masking); use autoattack or --ensemble"
+                ),
             )),
         };
         all.extend(counted(&format!("a search without gradients (Square, {QUERIES} queries)"), self.search));
@@ -196,7 +198,10 @@ impl Honesty {
         }
         if let [.., (before, earlier), (length, last)] = self.curve[..] {
             all.push(if last < earlier {
-                (Grade::Doubtful, format!("PGD-{length} breaks more than PGD-{before} ({last:.1} % instead of {earlier:.1} %): the attack is too short"))
+                (
+                    Grade::Doubtful,
+                    format!("PGD-{length} breaks more than PGD-{before} ({last:.1} % instead of {earlier:.1} %): the attack is too short"),
+                )
             } else {
                 (Grade::Sound, format!("PGD-{length} breaks no more than PGD-{before} ({last:.1} %)"))
             });
@@ -207,7 +212,8 @@ impl Honesty {
 
     fn gradients(&self) -> (Grade, String) {
         let share = 100.0 * self.zero_gradients;
-        let text = format!("{share:.1} % of the pixels' gradients are exactly zero, and all of them in {} of {} images", self.blind, self.images);
+        let text =
+            format!("{share:.1} % of the pixels' gradients are exactly zero, and all of them in {} of {} images", self.blind, self.images);
         // A few dark corners that no filter sees are usual; a signed step leaves those pixels where they are.
         if self.blind > 0 || self.zero_gradients > 0.5 {
             (Grade::Doubtful, format!("{text}: the attack is blind there; try --ensemble, another --surrogate or --credit rate"))
@@ -224,9 +230,10 @@ impl Honesty {
         let still = last - before > 0.05 * (last - first).abs();
         match (last > first, still) {
             (false, _) => (Grade::Doubtful, format!("{text}: it does not rise, so the gradients lead nowhere")),
-            (true, true) if steps == 1 => {
-                (Grade::Doubtful, format!("one step raises the loss from {first:.3} to {last:.3}; pgd and apgd-ce go on from there and are stronger"))
-            }
+            (true, true) if steps == 1 => (
+                Grade::Doubtful,
+                format!("one step raises the loss from {first:.3} to {last:.3}; pgd and apgd-ce go on from there and are stronger"),
+            ),
             (true, true) => (Grade::Doubtful, format!("{text} and still rises at the end: give it more --iterations")),
             (true, false) => (Grade::Sound, format!("{text} and has settled")),
         }

@@ -81,7 +81,9 @@ impl fmt::Display for Question<'_> {
         match self.members.as_slice() {
             [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
             [Member { attack, .. }] => write!(f, "{attack} at {}/255", self.eps),
-            [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => write!(f, "AutoAttack at {}/255", self.eps),
+            [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => {
+                write!(f, "AutoAttack at {}/255", self.eps)
+            }
             [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}/255", self.eps),
             [] => f.write_str("nothing"),
         }
@@ -184,7 +186,8 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     let (adversarial, again) = (board.adversarial().to_vec(), trial.predict(board.adversarial())?);
     let farthest = trial.distance(&images, &adversarial)?;
     let survived: Vec<bool> = board.clean().iter().zip(right(&again)).map(|(&clean, right)| clean && right).collect();
-    let changed = survived.iter().zip(board.first()).zip(board.clean()).filter(|((now, first), clean)| **now != (first.is_none() && **clean));
+    let changed =
+        survived.iter().zip(board.first()).zip(board.clean()).filter(|((now, first), clean)| **now != (first.is_none() && **clean));
     let recheck = Recheck { farthest, changed: changed.count() };
     let percent = |part: usize| 100.0 * part as f64 / count as f64;
     let holds = |flags: &[bool]| percent(flags.iter().filter(|&&flag| flag).count());
@@ -301,7 +304,10 @@ impl Trial<'_> {
     fn predict(&self, images: &[f32]) -> Result<Vec<i32>> {
         let [channels, height, width] = self.model.spec().input;
         let size = channels * height * width;
-        ensure!(images.len().is_multiple_of(size.max(1)), "eval: the images do not have the {height}x{width}x{channels} that the network takes");
+        ensure!(
+            images.len().is_multiple_of(size.max(1)),
+            "eval: the images do not have the {height}x{width}x{channels} that the network takes"
+        );
         let mut seen = Vec::new();
         in_batches(images.len() / size, BATCH, |range, _| {
             watch::check()?;

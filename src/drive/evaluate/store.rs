@@ -65,7 +65,11 @@ impl Store {
     }
 
     fn claim(&self, question: &File) -> Result<()> {
-        ensure!(file::claim(question), "another evaluation writes to {}; wait for it, or give this one another --seed", self.folder.display());
+        ensure!(
+            file::claim(question),
+            "another evaluation writes to {}; wait for it, or give this one another --seed",
+            self.folder.display()
+        );
         Ok(())
     }
 
