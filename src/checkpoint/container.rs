@@ -86,7 +86,8 @@ impl TensorFile {
             return Ok(TensorFile { source, metadata: BTreeMap::new(), prefix: String::new() });
         }
         let foreign = |cause: &dyn std::fmt::Display| {
-            fail!("no whole safetensors file ({cause}, {} bytes); save the state dict with safetensors or torch.save", bytes.len())
+            let cure = "copy it again if it was cut off, else save the state dict with safetensors or torch.save";
+            fail!("no whole safetensors file ({cause}, {} bytes); {cure}", bytes.len())
         };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|cause| foreign(&cause))?;
         SafeTensors::deserialize(&bytes).map_err(|cause| foreign(&cause))?;

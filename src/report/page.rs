@@ -34,8 +34,8 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "Training",
             "Accuracy on the training images and the loss, epoch by epoch.",
             figures::training(report),
-            "",
-            "Accuracies are averages over an epoch in which the network changes, so they have no interval. The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
+            &training_table(report),
+            "The bands are 95 % intervals (Wilson). Accuracies on training images are averages over an epoch in which the network changes; the interval is that of its average network, and rather too wide. The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
         )?,
         firing(report)?,
         phases(report),
@@ -158,6 +158,47 @@ pub(super) fn panels(title: &str, lead: &str, scenes: Vec<Scene>, beside: &str, 
     Ok(format!(
         "<section>\n<h2>{title}</h2>\n<p class=\"lead\">{lead}</p>\n<figure><div class=\"panels\">\n{drawn}{beside}</div><figcaption>{caption}</figcaption></figure>\n</section>\n"
     ))
+}
+
+/// The accuracies of each stage's last epoch as numbers; nothing where there are none.
+fn training_table(report: &Report) -> String {
+    const NAMES: [(&str, &str); 5] = [
+        ("train_acc", "training images, clean"),
+        ("adv_acc", "training images, attacked"),
+        ("val_clean", "held-out images, clean"),
+        ("val_robust", "held-out images, PGD-10"),
+        ("test_clean", "test images, clean"),
+    ];
+    let last = |track: &str, stage: &str| {
+        report.epochs.iter().filter(|epoch| epoch.track == track && epoch.stage == stage).max_by_key(|epoch| epoch.epoch)
+    };
+    let tracks: Vec<&str> = ["robust", "natural"].into_iter().filter(|track| report.epochs.iter().any(|e| e.track == *track)).collect();
+    let mut rows = String::new();
+    for (stage, network) in [("ann", "ReLU network"), ("snn", "Spiking network")] {
+        let of = |track: &str, name: &str| {
+            let epoch = last(track, stage)?;
+            let (_, value) = epoch.accuracies().find(|(known, _)| *known == name)?;
+            Some((value, epoch.intervals.get(name).copied(), epoch.images_of(name)))
+        };
+        for (name, words) in NAMES {
+            let found: Vec<_> = tracks.iter().map(|track| of(track, name)).collect();
+            let Some(images) = found.iter().flatten().map(|(.., images)| *images).max() else { continue };
+            let counted = if images > 0 { format!("<small>{} images</small>", count_whole(images)) } else { String::new() };
+            let cell = |(track, found): (&&str, &Option<(f64, Option<[f64; 2]>, usize)>)| match found {
+                Some((value, bounds, _)) => format!("<td class=\"{track}\">{}{}</td>", small_range(*bounds), percent(*value)),
+                None => "<td>not measured</td>".to_string(),
+            };
+            let cells: String = tracks.iter().zip(&found).map(cell).collect();
+            let _ = writeln!(rows, "<tr><th scope=\"row\">{network}, {words}{counted}</th>{cells}</tr>");
+        }
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    let heads: String = tracks.iter().map(|track| format!("<th scope=\"col\">{} network</th>", figures::capital(track))).collect();
+    format!(
+        "<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">At the end of a stage</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+    )
 }
 
 /// The curves against eps as numbers, a card each.
