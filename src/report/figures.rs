@@ -103,8 +103,9 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
             Line { stroke: Stroke::Solid, value: |e| e.val_clean, accuracy: "val_clean" },
             Line { stroke: Stroke::Dashed, value: |e| e.val_robust, accuracy: "val_robust" },
         ];
-        let keys: Vec<Key> =
-            TRACKS.iter().filter(|(track, _)| present(track)).flat_map(|(track, ink)| clean_and_attacked(track, *ink)).collect();
+        let mut keys: Vec<Key> = TRACKS.iter().filter(|(track, _)| present(track)).map(|(track, ink)| Key::solid(*ink, *track)).collect();
+        keys.push(Key::solid(Ink::Muted, "clean"));
+        keys.push(Key { ink: Ink::Muted, stroke: Stroke::Dashed, text: "under PGD-10".to_string() });
         let mut held_out = panel("Accuracy on held-out images, %", &keys, FULL, &HUNDRED, &lines);
         held_out.alt = format!("Line chart of accuracy on held-out training images over {all} epochs, clean and under PGD-10.");
         panels.push(held_out);
@@ -121,10 +122,6 @@ fn image_words(report: &Report, lines: &[Line]) -> String {
         [all, attacked] if all > 0 => format!(" ({} images, {} of them attacked)", count_whole(all), count_whole(attacked)),
         _ => String::new(),
     }
-}
-
-fn clean_and_attacked(track: &str, ink: Ink) -> [Key; 2] {
-    [Key::solid(ink, format!("{track}, clean")), Key { ink, stroke: Stroke::Dashed, text: format!("{track}, PGD-10") }]
 }
 
 fn attacked_words(epoch: &Epoch) -> String {
@@ -223,8 +220,9 @@ fn ensemble_panel(report: &Report, key: &str) -> Scene {
     }
     let legend: Vec<Key> = lists.iter().map(|(_, _, (track, ink))| Key::solid(*ink, format!("{track} network"))).collect();
     let bottom = 72.0 + ROW * (names.len() + 1) as f32;
-    let images = image_count(report, key).map_or(String::new(), |n| format!(" of {} images", count_whole(n)));
-    let mut scene = chart::begin(bottom + 22.0, &format!("{}, %{images}", result_name(key)), &legend);
+    let mut scene = chart::begin(bottom + 22.0, &format!("{}, %", result_name(key)), &legend);
+    let images = image_count(report, key).map_or(String::new(), |n| format!("{} images", count_whole(n)));
+    scene.label((WIDTH, 37.5), Anchor::End, Ink::Muted, images);
     let x_of = |value: f64| FROM + (value.clamp(0.0, 100.0) / 100.0) as f32 * (TO - FROM);
     for tick in HUNDRED {
         scene.line(vec![(x_of(tick), 54.0), (x_of(tick), bottom)], Ink::Grid, 1.0, Stroke::Solid);
