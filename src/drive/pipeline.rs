@@ -254,7 +254,7 @@ impl Course<'_> {
             self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
             if trial.members == Members::Ensemble {
                 for (lens, accuracy) in &answer.members {
-                    let member = Member { name: lens.to_string(), accuracy: *accuracy, ci95: None };
+                    let member = Member { name: lens.to_string(), accuracy: *accuracy, images: answer.images, ci95: None };
                     self.folder.record(Event::Member { key: key.clone(), member })?;
                 }
             }
