@@ -54,7 +54,13 @@ pub fn fits(model: &Model, data: &Dataset) -> Result<()> {
         spec.input[1],
         spec.input[2]
     );
-    ensure!(spec.classes >= images.classes, "{} has {} classes, the network {}", data.name, images.classes, spec.classes);
+    ensure!(
+        spec.classes >= images.classes,
+        "{} has {} classes, the network {}; use the data set that it was trained on",
+        data.name,
+        images.classes,
+        spec.classes
+    );
     Ok(())
 }
 
@@ -78,7 +84,7 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     // What the network was validated on, nothing is calibrated on.
     let data = data.hold_out(meta.validation)?;
-    fits(&ann, &data)?;
+    fits(&ann, &data).map_err(|error| error.within(args.checkpoint.display()))?;
     let (leak, reset) = (args.leak.unwrap_or(ann.spec().leak), reset.unwrap_or(ann.spec().reset));
     let spec = Spec { steps: args.steps, leak, reset, bias: true, ..ann.spec().clone() };
     let watch = Shown::new(common.quiet);

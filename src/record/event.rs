@@ -134,9 +134,12 @@ mod tests {
     fn an_event_is_one_tagged_line() {
         let line = serde_json::to_string(&phase("ann-train", 1.5)).unwrap();
         assert_eq!(line, r#"{"event":"phase","name":"ann-train","seconds":1.5,"images_per_s":9.0}"#);
-        let member = Event::Member { key: "snn.ensemble_fgsm".into(), member: Member { name: "PCW 1".into(), accuracy: 70.0, ci95: None } };
+        let member = Event::Member {
+            key: "snn.ensemble_fgsm".into(),
+            member: Member { name: "PCW 1".into(), accuracy: 70.0, images: 500, ci95: None },
+        };
         let line = serde_json::to_string(&member).unwrap();
-        assert_eq!(line, r#"{"event":"member","key":"snn.ensemble_fgsm","name":"PCW 1","accuracy":70.0}"#);
+        assert_eq!(line, r#"{"event":"member","key":"snn.ensemble_fgsm","name":"PCW 1","accuracy":70.0,"images":500}"#);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), member);
     }
 

@@ -83,7 +83,10 @@ pub struct Member {
     /// Accuracy under it alone, percent.
     #[serde(deserialize_with = "number")]
     pub accuracy: f64,
-    /// Its Wilson 95 % interval, percent; known once the ensemble's number of images is.
+    /// How many images it was measured on; 0 in records of versions that left it to the ensemble's result.
+    #[serde(default)]
+    pub images: usize,
+    /// Its Wilson 95 % interval, percent; left to the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci95: Option<[f64; 2]>,
 }
@@ -131,6 +134,12 @@ pub struct Epoch {
     /// Accuracy on the clean test images, percent; only where that chooses the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_clean: Option<f64>,
+    /// How many images each of these accuracies was measured on, by its name; empty in records of versions that did not count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, usize>,
+    /// The Wilson 95 % interval of each, percent, by its name; left to the report.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, [f64; 2]>,
     /// Wall time of the epoch with all that belongs to it, over all runs that had a part in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
@@ -265,6 +274,26 @@ pub struct GalleryItem {
     pub track: String,
 }
 
+impl Epoch {
+    /// The accuracies that there are, percent, by name.
+    pub fn accuracies(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let Epoch { train_acc, adv_acc, val_clean, val_robust, test_clean, .. } = *self;
+        let named = [
+            ("train_acc", train_acc),
+            ("adv_acc", adv_acc),
+            ("val_clean", val_clean),
+            ("val_robust", val_robust),
+            ("test_clean", test_clean),
+        ];
+        named.into_iter().filter_map(|(name, percent)| Some((name, percent?)))
+    }
+
+    /// How many images the accuracy of this name was measured on; 0 where nobody counted.
+    pub fn images_of(&self, name: &str) -> usize {
+        self.images.get(name).copied().unwrap_or(0)
+    }
+}
+
 impl Gallery {
     /// Checks sizes: channels 1 or 3 and every image [H, W, C].
     ///
@@ -316,7 +345,13 @@ impl Report {
         let interval = |key: &String, percent: f64| wilson(percent, images.get(key).copied().unwrap_or(0));
         self.intervals = self.results.iter().filter_map(|(key, &percent)| Some((key.clone(), interval(key, percent)?))).collect();
         for (key, members) in &mut self.ensemble {
-            members.iter_mut().for_each(|member| member.ci95 = interval(key, member.accuracy));
+            for member in members {
+                member.ci95 = wilson(member.accuracy, member.images).or_else(|| interval(key, member.accuracy));
+            }
+        }
+        for epoch in &mut self.epochs {
+            let of = |(name, percent)| Some((String::from(name), wilson(percent, epoch.images_of(name))?));
+            epoch.intervals = epoch.accuracies().filter_map(of).collect();
         }
         for curve in &mut self.curves {
             let of = |percent: f64| wilson(percent, curve.images).unwrap_or([percent; 2]);

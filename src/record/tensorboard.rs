@@ -4,7 +4,7 @@
 //! (tensorflow/core/lib/io/record_writer.h). The checksum is CRC-32C, rotated and shifted by a constant. A message is a
 //! protobuf `Event` (tensorflow/core/util/event.proto), of which four fields are written here by hand.
 
-use super::{Epoch, Event, Step};
+use super::{Epoch, Event, Step, wilson};
 use crate::base::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -111,18 +111,19 @@ impl Track {
 /// What of `event` is drawn: epochs against their number from 1, steps against batches, accuracy against eps, results at 0.
 fn points(event: &Event) -> Option<(Track, Vec<Point>)> {
     let at = |step: usize, scalars| vec![Point { step: step as i64, scalars }];
-    let result = |key: &str, rest: &str, value: f64| {
+    let result = |key: &str, rest: &str, value: f64, images: usize| {
         let (track, key) = Track::of_key(key);
-        (track, at(0, vec![(format!("eval/{}{rest}", key.replace('.', "/")), value)]))
+        (track, at(0, accuracy(format!("eval/{}{rest}", key.replace('.', "/")), value, images)))
     };
     match event {
         Event::Epoch(epoch) => Some((Track::named(&epoch.track), at(epoch.epoch + 1, of_epoch(epoch)))),
         Event::Step(step) => Some((Track::named(&step.track), at(step.step, of_step(step)))),
-        Event::Result { key, percent, .. } => Some(result(key, "", *percent)),
-        Event::Member { key, member } => Some(result(key, &format!("/{}", member.name), member.accuracy)),
+        Event::Result { key, percent, images } => Some(result(key, "", *percent, *images)),
+        Event::Member { key, member } => Some(result(key, &format!("/{}", member.name), member.accuracy, member.images)),
         Event::Curve(curve) => {
             let tag = format!("eval/{}/{} against eps", curve.network, curve.attack);
-            let point = |&[eps, percent]: &[f64; 2]| Point { step: eps.round() as i64, scalars: vec![(tag.clone(), percent)] };
+            let point =
+                |&[eps, percent]: &[f64; 2]| Point { step: eps.round() as i64, scalars: accuracy(tag.clone(), percent, curve.images) };
             Some((Track::named(&curve.track), curve.points.iter().map(point).collect()))
         }
         Event::Firing(firing) => {
@@ -134,15 +135,22 @@ fn points(event: &Event) -> Option<(Track, Vec<Point>)> {
     }
 }
 
+/// An accuracy in percent under its tag and, where its images were counted, the bounds of its interval and their number under
+/// tags that begin with `ci95` and `images`: groups of their own, which do not crowd the accuracies.
+fn accuracy(tag: String, percent: f64, images: usize) -> Vec<(String, f64)> {
+    let bounds = wilson(percent, images).map(|bounds| {
+        let [low, high] = bounds;
+        [(format!("ci95/{tag}/low"), low), (format!("ci95/{tag}/high"), high), (format!("images/{tag}"), images as f64)]
+    });
+    [(tag, percent)].into_iter().chain(bounds.into_iter().flatten()).collect()
+}
+
 fn of_epoch(epoch: &Epoch) -> Vec<(String, f64)> {
     let Epoch { stage, loss, loss_parts, lr, images_per_s, .. } = epoch;
-    let Epoch { train_acc, adv_acc, val_clean, val_robust, test_clean, .. } = epoch;
     let mut scalars =
         vec![(format!("{stage}/loss"), *loss), (format!("{stage}/lr"), *lr), (format!("{stage}/images_per_s"), *images_per_s)];
     scalars.extend(loss_parts.iter().map(|(part, value)| (format!("{stage}/loss/{part}"), *value)));
-    let accuracies =
-        [("train_acc", train_acc), ("adv_acc", adv_acc), ("val_clean", val_clean), ("val_robust", val_robust), ("test_clean", test_clean)];
-    scalars.extend(accuracies.into_iter().filter_map(|(what, percent)| Some((format!("{stage}/{what}"), (*percent)?))));
+    scalars.extend(epoch.accuracies().flat_map(|(what, percent)| accuracy(format!("{stage}/{what}"), percent, epoch.images_of(what))));
     for (what, values) in [("threshold", &epoch.thresholds), ("rate", &epoch.rates)] {
         scalars.extend(epoch.layers.iter().zip(values).map(|(layer, value)| (format!("{stage}/{what}/{layer}"), *value)));
     }
@@ -398,6 +406,7 @@ mod tests {
             loss: 1.5,
             loss_parts: [("ce".to_string(), 1.0), ("kl".to_string(), 0.5)].into(),
             adv_acc: Some(60.0),
+            images: [("adv_acc".to_string(), 40)].into(),
             lr: 1e-3,
             images_per_s: 300.0,
             layers: vec!["features.2".into()],
@@ -415,18 +424,21 @@ mod tests {
     fn every_number_of_a_run_has_its_tag_and_place() {
         let folder = folder("tags");
         let mut board = Board::create(&folder).unwrap();
-        let member = Event::Member { key: "snn.ensemble_fgsm".into(), member: Member { name: "PCW 1".into(), accuracy: 70.0, ci95: None } };
+        let member = Event::Member {
+            key: "snn.ensemble_fgsm".into(),
+            member: Member { name: "PCW 1".into(), accuracy: 70.0, images: 0, ci95: None },
+        };
         let step =
             Step { track: "natural".into(), stage: "ann".into(), epoch: 1, step: 300, loss: 2.5, loss_parts: BTreeMap::new(), lr: 0.5 };
         let points = vec![[0.0, 80.0], [8.0, 50.0]];
         let curve =
-            Curve { track: "robust".into(), attack: "PGD-10".into(), network: "snn".into(), images: 10, points, intervals: Vec::new() };
+            Curve { track: "robust".into(), attack: "PGD-10".into(), network: "snn".into(), images: 0, points, intervals: Vec::new() };
         let layers = vec![Layer { name: "features.2".into(), rate: 0.25, silent: 0.5 }];
         let events = [
             Event::Note { text: "no number".into() },
             epoch("robust", 2),
             Event::Step(step),
-            Event::Result { key: "natural.ann.pgd20".into(), percent: 30.0, images: 9 },
+            Event::Result { key: "natural.ann.pgd20".into(), percent: 30.0, images: 0 },
             member,
             Event::Curve(curve),
             Event::Firing(Firing { track: "robust".into(), layers }),
@@ -439,6 +451,9 @@ mod tests {
             scalar("snn/loss/ce", 3, 1.0),
             scalar("snn/loss/kl", 3, 0.5),
             scalar("snn/adv_acc", 3, 60.0),
+            scalar("ci95/snn/adv_acc/low", 3, 44.5959), // Wilson's of 24 of 40
+            scalar("ci95/snn/adv_acc/high", 3, 73.6517),
+            scalar("images/snn/adv_acc", 3, 40.0),
             scalar("snn/threshold/features.2", 3, 0.5),
             scalar("snn/rate/features.2", 3, 0.125),
             scalar("eval/snn/ensemble_fgsm/PCW 1", 0, 70.0),

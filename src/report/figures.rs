@@ -2,7 +2,7 @@
 
 use super::chart::{self, Key, Panel, WIDTH, counts, ticks};
 use super::scene::{Anchor, Ink, Picture, Scene, Stroke, Weight};
-use super::words::{member_count, percent, result_name};
+use super::words::{count_whole, image_count, member_count, percent, result_name};
 use crate::record::{Curve, Epoch, Gallery, GalleryItem, Report};
 
 const TRACKS: [(&str, Ink); 2] = [("robust", Ink::Robust), ("natural", Ink::Natural)];
@@ -12,6 +12,13 @@ const HUNDRED: [f64; 6] = [0.0, 20.0, 40.0, 60.0, 80.0, 100.0];
 /// What a training curve shows of an epoch.
 type Value = fn(&Epoch) -> Option<f64>;
 
+/// A line of a training chart: its stroke, its values, and the accuracy that they are, where they are one and have intervals.
+struct Line {
+    stroke: Stroke,
+    value: Value,
+    accuracy: &'static str,
+}
+
 /// Training accuracy and loss, epoch by epoch, the rectifiers' stage before the spiking one.
 pub(super) fn training(report: &Report) -> Vec<Scene> {
     let last = |stage: &str| report.epochs.iter().filter(|e| e.stage == stage).map(|e| e.epoch + 1).max().unwrap_or(0);
@@ -19,7 +26,7 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
     if all == 0 {
         return Vec::new();
     }
-    let series = |track: &str, stage: &str, value: Value| -> Vec<(f64, f64)> {
+    let series = |track: &str, stage: &str, value: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
         let offset = if stage == "snn" { ann } else { 0 };
         let mut points: Vec<(f64, f64)> = (report.epochs.iter())
             .filter(|e| e.track == track && e.stage == stage)
@@ -29,17 +36,26 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
         points
     };
     let present = |track: &str| report.epochs.iter().any(|e| e.track == track);
-    let panel = |title: &str, legend: &[Key], y: [f64; 2], y_ticks: &[f64], lines: &[(Stroke, Value)]| {
+    let panel = |title: &str, legend: &[Key], y: [f64; 2], y_ticks: &[f64], lines: &[Line]| {
         let mut panel = Panel::new(title, legend, [0.5, all as f64 + 0.5], y, y_ticks);
         if ann > 0 && all > ann {
             panel.mark(ann as f64 + 0.5, "converted to spikes");
         }
         for ((track, ink), stage) in TRACKS.iter().flat_map(|track| ["ann", "snn"].map(|stage| (track, stage))) {
-            for (stroke, value) in lines {
-                panel.curve(&series(track, stage, *value), *ink, *stroke);
+            for line in lines {
+                let bound = |at: usize| series(track, stage, &|e: &Epoch| e.intervals.get(line.accuracy).map(|bounds| bounds[at]));
+                let bounds: Vec<(f64, [f64; 2])> =
+                    bound(0).into_iter().zip(bound(1)).map(|((x, low), (_, high))| (x, [low, high])).collect();
+                panel.band(&bounds, *ink);
             }
         }
-        panel.x_axis(&counts(all).into_iter().map(|k| (k as f64, k.to_string())).collect::<Vec<_>>(), "epoch");
+        for ((track, ink), stage) in TRACKS.iter().flat_map(|track| ["ann", "snn"].map(|stage| (track, stage))) {
+            for line in lines {
+                panel.curve(&series(track, stage, &line.value), *ink, line.stroke);
+            }
+        }
+        let images = image_words(report, lines);
+        panel.x_axis(&counts(all).into_iter().map(|k| (k as f64, k.to_string())).collect::<Vec<_>>(), &format!("epoch{images}"));
         panel.scene
     };
 
@@ -51,8 +67,8 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
             legend.push(Key { ink: *ink, stroke: Stroke::Dashed, text: format!("{track}, attacked") });
         }
     }
-    let clean = (Stroke::Solid, (|e: &Epoch| e.train_acc) as Value);
-    let under_attack = (Stroke::Dashed, (|e: &Epoch| e.adv_acc) as Value);
+    let clean = Line { stroke: Stroke::Solid, value: |e| e.train_acc, accuracy: "train_acc" };
+    let under_attack = Line { stroke: Stroke::Dashed, value: |e| e.adv_acc, accuracy: "adv_acc" };
     let mut accuracy = panel("Training accuracy, %", &legend, FULL, &HUNDRED, &[clean, under_attack]);
     let final_of = |track: &str| report.epochs.iter().rev().find(|e| e.track == track);
     let told: Vec<String> = (TRACKS.iter())
@@ -69,22 +85,27 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
 
     let highest = report.epochs.iter().map(|e| e.loss).filter(|loss| loss.is_finite()).fold(0.0, f64::max);
     let loss_ticks = ticks(highest);
-    let divergence = (Stroke::Dashed, (|e: &Epoch| e.loss_parts.get("kl").copied()) as Value);
+    let whole = Line { stroke: Stroke::Solid, value: |e| Some(e.loss), accuracy: "" };
+    let divergence = Line { stroke: Stroke::Dashed, value: |e| e.loss_parts.get("kl").copied(), accuracy: "" };
     let mut keys = Vec::new();
     for (track, ink) in TRACKS.iter().filter(|(track, _)| present(track)) {
         keys.push(Key::solid(*ink, *track));
-        if report.epochs.iter().any(|e| e.track == *track && divergence.1(e).is_some()) {
+        if report.epochs.iter().any(|e| e.track == *track && (divergence.value)(e).is_some()) {
             keys.push(Key { ink: *ink, stroke: Stroke::Dashed, text: format!("{track}, its KL term") });
         }
     }
     let top = loss_ticks.last().copied().unwrap_or(1.0);
-    let mut loss = panel("Training loss", &keys, [0.0, top], &loss_ticks, &[(Stroke::Solid, |e| Some(e.loss)), divergence]);
+    let mut loss = panel("Training loss", &keys, [0.0, top], &loss_ticks, &[whole, divergence]);
     loss.alt = format!("Line chart of training loss over {all} epochs; the highest is {highest:.2}.");
     let mut panels = vec![accuracy, loss];
     if report.epochs.iter().any(|e| e.val_clean.is_some()) {
-        let lines = [(Stroke::Solid, (|e: &Epoch| e.val_clean) as Value), (Stroke::Dashed, (|e: &Epoch| e.val_robust) as Value)];
-        let keys: Vec<Key> =
-            TRACKS.iter().filter(|(track, _)| present(track)).flat_map(|(track, ink)| clean_and_attacked(track, *ink)).collect();
+        let lines = [
+            Line { stroke: Stroke::Solid, value: |e| e.val_clean, accuracy: "val_clean" },
+            Line { stroke: Stroke::Dashed, value: |e| e.val_robust, accuracy: "val_robust" },
+        ];
+        let mut keys: Vec<Key> = TRACKS.iter().filter(|(track, _)| present(track)).map(|(track, ink)| Key::solid(*ink, *track)).collect();
+        keys.push(Key::solid(Ink::Muted, "clean"));
+        keys.push(Key { ink: Ink::Muted, stroke: Stroke::Dashed, text: "under PGD-10".to_string() });
         let mut held_out = panel("Accuracy on held-out images, %", &keys, FULL, &HUNDRED, &lines);
         held_out.alt = format!("Line chart of accuracy on held-out training images over {all} epochs, clean and under PGD-10.");
         panels.push(held_out);
@@ -92,8 +113,15 @@ pub(super) fn training(report: &Report) -> Vec<Scene> {
     panels
 }
 
-fn clean_and_attacked(track: &str, ink: Ink) -> [Key; 2] {
-    [Key::solid(ink, format!("{track}, clean")), Key { ink, stroke: Stroke::Dashed, text: format!("{track}, PGD-10") }]
+/// How many images the accuracies of these lines were measured on: ` (6 000 images, 1 000 of them attacked)`.
+fn image_words(report: &Report, lines: &[Line]) -> String {
+    let most = |name: &str| report.epochs.iter().map(|e| e.images_of(name)).max().unwrap_or(0);
+    match lines.iter().map(|line| most(line.accuracy)).collect::<Vec<_>>()[..] {
+        [0, attacked] | [attacked, 0] if attacked > 0 => format!(" ({} images)", count_whole(attacked)),
+        [all, attacked] if all > 0 && all == attacked => format!(" ({} images)", count_whole(all)),
+        [all, attacked] if all > 0 => format!(" ({} images, {} of them attacked)", count_whole(all), count_whole(attacked)),
+        _ => String::new(),
+    }
 }
 
 fn attacked_words(epoch: &Epoch) -> String {
@@ -193,6 +221,8 @@ fn ensemble_panel(report: &Report, key: &str) -> Scene {
     let legend: Vec<Key> = lists.iter().map(|(_, _, (track, ink))| Key::solid(*ink, format!("{track} network"))).collect();
     let bottom = 72.0 + ROW * (names.len() + 1) as f32;
     let mut scene = chart::begin(bottom + 22.0, &format!("{}, %", result_name(key)), &legend);
+    let images = image_count(report, key).map_or(String::new(), |n| format!("{} images", count_whole(n)));
+    scene.label((WIDTH, 37.5), Anchor::End, Ink::Muted, images);
     let x_of = |value: f64| FROM + (value.clamp(0.0, 100.0) / 100.0) as f32 * (TO - FROM);
     for tick in HUNDRED {
         scene.line(vec![(x_of(tick), 54.0), (x_of(tick), bottom)], Ink::Grid, 1.0, Stroke::Solid);

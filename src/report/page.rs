@@ -5,7 +5,7 @@ use super::svg::escape;
 use super::words::{self, count, count_whole, duration, hardest, headline, percent, range, result_keys, result_name, story, sureness};
 use super::{figures, png, svg};
 use crate::base::Result;
-use crate::record::{Curve, Gallery, GalleryItem, Report};
+use crate::record::{Curve, Epoch, Gallery, GalleryItem, Report};
 use std::fmt::Write;
 
 /// How much the page and `gallery` magnify what an attack added.
@@ -30,13 +30,7 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "",
             "PCW, EXP, EXP-D and RECT are surrogate gradients with their width; STE passes the gradient straight through; BPTR uses firing rates; Act takes the gradient of the ReLU network with the same weights. The thin lines are 95 % intervals (Wilson).",
         )?,
-        panels(
-            "Training",
-            "Accuracy on the training images and the loss, epoch by epoch.",
-            figures::training(report),
-            "",
-            "Accuracies are averages over an epoch in which the network changes, so they have no interval. The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
-        )?,
+        training(report)?,
         firing(report)?,
         phases(report),
         circumstances(report),
@@ -90,7 +84,7 @@ fn tiles(report: &Report) -> String {
         let name = result_name(key);
         match (report.result("robust", key), report.result("natural", key)) {
             (Some(robust), Some(natural)) => {
-                let twin = sure("natural").map_or(String::new(), |bounds| format!(" ({bounds})"));
+                let twin = sure("natural").map_or(String::new(), |bounds| format!(" <span class=\"whole\">({bounds})</span>"));
                 let beside = format!("natural {}{twin}", percent(natural));
                 tile(&name, percent(robust), sure("robust").unwrap_or_default() + &images, beside);
             }
@@ -158,6 +152,70 @@ pub(super) fn panels(title: &str, lead: &str, scenes: Vec<Scene>, beside: &str, 
     Ok(format!(
         "<section>\n<h2>{title}</h2>\n<p class=\"lead\">{lead}</p>\n<figure><div class=\"panels\">\n{drawn}{beside}</div><figcaption>{caption}</figcaption></figure>\n</section>\n"
     ))
+}
+
+/// Training as panels, and the accuracies at the end of each stage as a table.
+fn training(report: &Report) -> Result<String> {
+    let html = panels(
+        "Training",
+        "Accuracy on the training images and the loss, epoch by epoch.",
+        figures::training(report),
+        "",
+        "The bands are 95 % intervals (Wilson). Accuracies on training images are averages over an epoch in which the network changes; their intervals are, if anything, too wide. The losses before and after the conversion are of different kinds and cannot be compared. The KL term is how far an attack moves the answers, weighted as in the loss.",
+    )?;
+    Ok(with_table(html, training_table(report)))
+}
+
+/// A section with one more table at its end, or a section of the table alone.
+fn with_table(mut section: String, table: String) -> String {
+    match section.strip_suffix("</section>\n").map(str::len) {
+        Some(end) => section.insert_str(end, &table),
+        None if table.is_empty() => {}
+        None => section = format!("<section>\n{table}</section>\n"),
+    }
+    section
+}
+
+/// The accuracies of each stage's last epoch as numbers; nothing where there are none.
+fn training_table(report: &Report) -> String {
+    const NAMES: [(&str, &str); 5] = [
+        ("train_acc", "training images, clean"),
+        ("adv_acc", "training images, attacked"),
+        ("val_clean", "held-out images, clean"),
+        ("val_robust", "held-out images, PGD-10"),
+        ("test_clean", "test images, clean"),
+    ];
+    let last = |track: &str, stage: &str| {
+        report.epochs.iter().filter(|epoch| epoch.track == track && epoch.stage == stage).max_by_key(|epoch| epoch.epoch)
+    };
+    let tracks: Vec<&str> = ["robust", "natural"].into_iter().filter(|track| report.epochs.iter().any(|e| e.track == *track)).collect();
+    let mut rows = String::new();
+    for (stage, network) in [("ann", "ReLU network"), ("snn", "Spiking network")] {
+        let epochs: Vec<(&str, &Epoch)> = tracks.iter().filter_map(|track| Some((*track, last(track, stage)?))).collect();
+        for (name, words) in NAMES {
+            let value = |epoch: &Epoch| epoch.accuracies().find(|(known, _)| *known == name).map(|(_, value)| value);
+            if epochs.iter().all(|(_, epoch)| value(epoch).is_none()) {
+                continue;
+            }
+            let images = epochs.iter().map(|(_, epoch)| epoch.images_of(name)).max().unwrap_or(0);
+            let counted = if images > 0 { format!("<small>{} images</small>", count_whole(images)) } else { String::new() };
+            let cell = |track: &&str| match epochs.iter().find(|(of, _)| of == track).and_then(|(_, epoch)| Some((epoch, value(epoch)?))) {
+                Some((epoch, value)) => {
+                    format!("<td class=\"{track}\">{}{}</td>", small_range(epoch.intervals.get(name).copied()), percent(value))
+                }
+                None => "<td>not measured</td>".to_string(),
+            };
+            let cells: String = tracks.iter().map(cell).collect();
+            let _ = writeln!(rows, "<tr><th scope=\"row\">{network}, {words}{counted}</th>{cells}</tr>");
+        }
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    let heads: String = tracks.iter().map(|track| format!("<th scope=\"col\">{} network</th>", figures::capital(track))).collect();
+    format!(
+        "<h3>Accuracy in the last epoch of each stage</h3>\n<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">Measured on</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+    )
 }
 
 /// The curves against eps as numbers, a card each.
@@ -231,7 +289,7 @@ fn shot(gallery: &Gallery, item: &GalleryItem) -> Result<String> {
 
 /// Firing as panels, and the thresholds after training as a table.
 fn firing(report: &Report) -> Result<String> {
-    let mut html = panels(
+    let html = panels(
         "Firing, layer by layer",
         "How often a neuron spikes in a time step, and how many neurons never do. A silent neuron sends nothing on.",
         figures::firing(report),
@@ -254,12 +312,7 @@ fn firing(report: &Report) -> Result<String> {
     let table = format!(
         "<h3>Firing thresholds after training</h3>\n<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">Layer</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     );
-    // The table belongs to the section of the panels, where there is one.
-    match html.strip_suffix("</section>\n").map(str::len) {
-        Some(end) => html.insert_str(end, &table),
-        None => html = format!("<section>\n{table}</section>\n"),
-    }
-    Ok(html)
+    Ok(with_table(html, table))
 }
 
 /// What took how long, the tracks side by side.

@@ -67,7 +67,8 @@ fn headline(summary: &Summary) -> String {
 fn story(summary: &Summary) -> String {
     let seeds: Vec<String> = summary.seeds.iter().map(u64::to_string).collect();
     let spread = if seeds.len() > 1 { " Numbers are means over them ± the sample standard deviation." } else { "" };
-    format!("The same recipe, run from beginning to end with seed {}.{spread}", seeds.join(", "))
+    let plural = if seeds.len() > 1 { "seeds" } else { "seed" };
+    format!("The same recipe, run from beginning to end with {plural} {}.{spread}", seeds.join(", "))
 }
 
 fn tiles(summary: &Summary) -> String {
@@ -135,7 +136,8 @@ fn table(summary: &Summary) -> String {
 pub(super) fn figure(summary: &Summary) -> Vec<Scene> {
     const STEP: f32 = 9.0;
     const FROM: f32 = 8.0;
-    const TO: f32 = WIDTH - 8.0;
+    const ROOM: f32 = 90.0; // of "100.0 ± 10.0"
+    const TO: f32 = WIDTH - 14.0; // half of "100" stands behind it
     let keys = keys(summary);
     if keys.is_empty() {
         return Vec::new();
@@ -154,9 +156,10 @@ pub(super) fn figure(summary: &Summary) -> Vec<Scene> {
     let mut y = 50.0;
     let mut words = Vec::new();
     for key in keys {
-        scene.text((FROM, y + 13.0), 11.5, Anchor::Start, Weight::Regular, Ink::Text, result_name(key));
+        let images = summary.images.get(&tracks(summary, key)[0].0).map_or(String::new(), |&n| format!(" ({} images)", count_whole(n)));
+        scene.text((FROM, y + 13.0), 11.5, Anchor::Start, Weight::Regular, Ink::Text, result_name(key) + &images);
         let mut top = y + 24.0;
-        for (key, track) in tracks(summary, key) {
+        for (twin, (key, track)) in tracks(summary, key).into_iter().enumerate() {
             let ink = if track == "natural" { Ink::Natural } else { Ink::Robust };
             let height = summary.seeds.len() as f32 * STEP;
             for (at, &value) in summary.values[&key].iter().enumerate() {
@@ -170,9 +173,14 @@ pub(super) fn figure(summary: &Summary) -> Vec<Scene> {
             scene.line(vec![(mean, top - 1.0), (mean, top + height + 1.0)], Ink::Text, 1.4, Stroke::Solid);
             let ends = summary.intervals[&key].iter().flatten().map(|&bound| x_of(bound));
             let (left, right) = ends.fold((mean, mean), |(left, right), x| (left.min(x), right.max(x)));
-            // On the side that has room.
-            let (x, anchor) = if right > WIDTH - 90.0 { (left - 8.0, Anchor::End) } else { (right + 8.0, Anchor::Start) };
-            scene.text((x, top + height / 2.0 + 4.0), 11.0, anchor, Weight::Bold, ink, summary.told(&key).unwrap_or_default());
+            // On the side that has room, else above, one beside the other.
+            let middle = top + height / 2.0 + 4.0;
+            let (place, anchor) = match (left, right) {
+                (_, right) if right <= WIDTH - ROOM => ((right + 8.0, middle), Anchor::Start),
+                (left, _) if left >= ROOM => ((left - 8.0, middle), Anchor::End),
+                _ => ((TO - twin as f32 * ROOM, y + 13.0), Anchor::End),
+            };
+            scene.text(place, 11.0, anchor, Weight::Bold, ink, summary.told(&key).unwrap_or_default());
             words.push(format!("{track}, {}: {}", result_name(split(&key).0), told(summary, &key)));
             top += height + 6.0;
         }

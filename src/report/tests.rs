@@ -52,6 +52,11 @@ fn events() -> Vec<Event> {
                     loss: cents(if track == "robust" { 0.62 + 1.1 * (-0.7 * late).exp() } else { 0.2 + 0.7 * (-0.7 * late).exp() }),
                     train_acc: Some(train_acc),
                     adv_acc: (track == "robust").then_some(cents(train_acc - 14.0)),
+                    val_clean: Some(84.0),
+                    val_robust: Some(30.0),
+                    images: [("train_acc", 5880), ("adv_acc", 5880), ("val_clean", 1000), ("val_robust", 60)]
+                        .map(|(name, images)| (text(name), images))
+                        .into(),
                     lr: 0.05,
                     images_per_s: 2000.0,
                     thresholds: if stage == "snn" { vec![0.832, 0.840, 0.567, 0.332] } else { Vec::new() },
@@ -71,7 +76,10 @@ fn events() -> Vec<Event> {
                 for (at, name) in MEMBERS.iter().enumerate() {
                     let above = 2.0 + (at * 7 % 11) as f64 * if track == "robust" { 0.8 } else { 3.5 };
                     let accuracy = ((percent + above) * 10.0).round() / 10.0;
-                    events.push(Event::Member { key: format!("{prefix}{key}"), member: Member { name: text(name), accuracy, ci95: None } });
+                    events.push(Event::Member {
+                        key: format!("{prefix}{key}"),
+                        member: Member { name: text(name), accuracy, images, ci95: None },
+                    });
                 }
             }
         }
@@ -164,6 +172,11 @@ fn a_whole_run_gives_every_file_and_a_page_that_asks_for_nothing() {
         assert!(page.contains(bounds), "the page lacks {bounds}");
     }
     assert!(page.contains("<polygon ") && page.contains("250 images"), "no band around the curves");
+    // Of 84 % of 1000 and of 30 % of 60 held-out images, whose numbers stand below the chart too.
+    for words in ["81.6\u{2013}86.1\u{a0}%", "19.9\u{2013}42.5\u{a0}%", "epoch (1\u{202f}000 images, 60 of them attacked)"] {
+        assert!(page.contains(words), "the page lacks {words}");
+    }
+    assert_eq!(report.epochs[0].intervals["val_clean"], crate::record::wilson(84.0, 1000).unwrap());
     assert!(!page.contains("http") && !page.contains("url(") && !page.contains("NaN"), "the page must stand alone");
     assert_eq!(page.matches("<img ").count(), page.matches(" alt=\"").count());
     assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());

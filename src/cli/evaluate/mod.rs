@@ -34,7 +34,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let source = source(args, &device)?;
     suits(&args.lens, source.as_ref().unwrap_or(&model))?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
-    fits(&model, &data)?;
+    fits(&model, &data).map_err(|error| error.within(args.checkpoint.display()))?;
     let count = args.images.unwrap_or(data.test.len());
     if count > data.test.len() {
         return Err(usage!("--images {count}: {} has {} test images; leave --images out for all of them", data.name, data.test.len()));

@@ -14,33 +14,54 @@ use std::collections::BTreeMap;
 /// The attack on held-out images.
 const ATTACK: Attack = Attack::Pgd { iterations: 10 };
 
-/// Accuracies in percent, of what the recipe asks for.
+/// An accuracy in percent, and the number of images that it was measured on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// 0 to 100.
+    pub percent: f64,
+    /// 0: a record does not say.
+    pub images: usize,
+}
+
+/// Accuracies of what the recipe asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Verdict {
     /// Of all held-out images.
-    pub clean: Option<f64>,
+    pub clean: Option<Measured>,
     /// Of the first held-out images under PGD-10.
-    pub robust: Option<f64>,
+    pub robust: Option<Measured>,
     /// Of all test images.
-    pub test: Option<f64>,
+    pub test: Option<Measured>,
 }
 
 impl Verdict {
     /// What is recorded of an epoch.
     pub fn of(epoch: &Epoch) -> Verdict {
-        Verdict { clean: epoch.val_clean, robust: epoch.val_robust, test: epoch.test_clean }
+        let of = |name, percent: Option<f64>| percent.map(|percent| Measured { percent, images: epoch.images_of(name) });
+        Verdict {
+            clean: of("val_clean", epoch.val_clean),
+            robust: of("val_robust", epoch.val_robust),
+            test: of("test_clean", epoch.test_clean),
+        }
     }
 
-    /// By name, for a checkpoint.
-    pub fn metrics(&self) -> BTreeMap<String, f64> {
+    /// By the names that records have.
+    fn named(&self) -> impl Iterator<Item = (&'static str, Measured)> {
         let named = [("val_clean", self.clean), ("val_robust", self.robust), ("test_clean", self.test)];
-        named.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
+        named.into_iter().filter_map(|(name, found)| Some((name, found?)))
     }
 
-    /// In words, each behind a comma.
-    pub fn words(&self) -> String {
-        let named = [("validation clean", self.clean), ("validation PGD-10", self.robust), ("test clean", self.test)];
-        named.into_iter().filter_map(|(name, value)| Some(format!(", {name} {:.1} %", value?))).collect()
+    /// By name, for a checkpoint: percent, and images under the name with `_images`.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let both = |(name, found): (&str, Measured)| [(name.into(), found.percent), (format!("{name}_images"), found.images as f64)];
+        self.named().flat_map(both).collect()
+    }
+
+    /// Enter it into the record of its epoch.
+    pub fn enter(&self, epoch: &mut Epoch) {
+        let percent = |found: Option<Measured>| found.map(|found| found.percent);
+        (epoch.val_clean, epoch.val_robust, epoch.test_clean) = (percent(self.clean), percent(self.robust), percent(self.test));
+        epoch.images.extend(self.named().map(|(name, found)| (name.to_string(), found.images)));
     }
 }
 
@@ -52,11 +73,13 @@ pub fn judge(model: &Model, job: &Job) -> Result<Verdict> {
         let attackers = Member::all(ATTACK, Members::One, Lens::default());
         let question = Question::new(images, selection.images, attackers, job.recipe.eval.eps, job.meta.seed);
         let answer = evaluate(model, &question, &Wordless(job.watch))?;
-        verdict.robust = Some(answer.robust);
-        verdict.clean = Some(if answer.images == images.len() { answer.clean } else { infer(model, images, images.len())?.0 });
+        verdict.robust = Some(Measured { percent: answer.robust, images: answer.images });
+        let clean = if answer.images == images.len() { answer.clean } else { infer(model, images, images.len())?.0 };
+        verdict.clean = Some(Measured { percent: clean, images: images.len() });
     }
     if selection.select == Select::TestClean {
-        verdict.test = Some(infer(model, &job.data.test, job.data.test.len())?.0);
+        let images = job.data.test.len();
+        verdict.test = Some(Measured { percent: infer(model, &job.data.test, images)?.0, images });
     }
     Ok(verdict)
 }
@@ -86,7 +109,7 @@ impl Watch for Wordless<'_> {
 #[derive(Clone, Copy)]
 pub struct Measure {
     /// The number, where an epoch has it.
-    pub of: fn(&Epoch) -> Option<f64>,
+    pub of: fn(&Verdict) -> Option<Measured>,
     /// In words.
     pub name: &'static str,
 }
@@ -95,10 +118,10 @@ pub struct Measure {
 pub fn measure(select: Select, defense: Defense) -> Option<Measure> {
     match (select, defense) {
         (Select::Last, _) => None,
-        (Select::TestClean, _) => Some(Measure { of: |epoch| epoch.test_clean, name: "clean accuracy on the test images" }),
+        (Select::TestClean, _) => Some(Measure { of: |verdict| verdict.test, name: "clean accuracy on the test images" }),
         // Under attack it holds nearly nothing, so chance would choose.
-        (Select::Validation, Defense::Natural) => Some(Measure { of: |epoch| epoch.val_clean, name: "clean accuracy on held-out images" }),
-        (Select::Validation, _) => Some(Measure { of: |epoch| epoch.val_robust, name: "accuracy on held-out images under PGD-10" }),
+        (Select::Validation, Defense::Natural) => Some(Measure { of: |verdict| verdict.clean, name: "clean accuracy on held-out images" }),
+        (Select::Validation, _) => Some(Measure { of: |verdict| verdict.robust, name: "accuracy on held-out images under PGD-10" }),
     }
 }
 
@@ -148,7 +171,8 @@ mod tests {
     #[test]
     fn a_defense_is_judged_under_attack_and_nature_clean() {
         let epoch = Epoch { val_clean: Some(1.0), val_robust: Some(2.0), test_clean: Some(3.0), ..Epoch::default() };
-        let of = |select, defense| measure(select, defense).and_then(|measure| (measure.of)(&epoch));
+        let verdict = Verdict::of(&epoch);
+        let of = |select, defense| measure(select, defense).and_then(|measure| (measure.of)(&verdict)).map(|found| found.percent);
         assert_eq!(of(Select::Validation, Defense::Natural), Some(1.0));
         assert_eq!(of(Select::Validation, Defense::At), Some(2.0));
         assert_eq!(of(Select::Validation, Defense::Trades), Some(2.0));

@@ -26,6 +26,7 @@ impl Progress<'_> {
     /// Errors: the device cannot tell its memory.
     pub fn epoch(&self, model: &Model, ledger: &Ledger, peak: &Peak, seconds: f64) -> Result<Epoch> {
         let spiking = model.spec().steps > 0;
+        let counted = [("train_acc", ledger.clean()), ("adv_acc", ledger.adversarial())];
         Ok(Epoch {
             track: self.job.track.name().into(),
             stage: self.job.name.into(),
@@ -34,6 +35,7 @@ impl Progress<'_> {
             loss_parts: self.parts(ledger.losses()),
             train_acc: ledger.clean(),
             adv_acc: ledger.adversarial(),
+            images: counted.into_iter().filter_map(|(name, found)| found.map(|_| (name.to_string(), ledger.images()))).collect(),
             lr: self.rate,
             images_per_s: ledger.images() as f64 / seconds,
             layers: if spiking { model.neurons().map(|neuron| neuron.name().to_string()).collect() } else { Vec::new() },

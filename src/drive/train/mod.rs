@@ -21,10 +21,10 @@ use crate::data::{Batch, Dataset, Last, Order, Plan};
 use crate::device::Peak;
 use crate::nn::Model;
 use crate::ops::norm::Moments;
-use crate::record::{Epoch, Event, Phase, Saved};
+use crate::record::{Epoch, Event, Phase, Saved, with_interval};
 use crate::tensor::{Array, Tensor};
 use feed::{Fed, Feed};
-use judge::{Verdict, best, is_exhausted, judge, measure};
+use judge::{Measured, Verdict, best, is_exhausted, judge, measure};
 use ledger::Ledger;
 use metrics::Progress;
 use state::{Position, Rank, State};
@@ -104,6 +104,20 @@ impl Job<'_> {
     }
 }
 
+/// The accuracies of an epoch in words, each with its interval and its number of images behind a comma.
+fn told(epoch: &Epoch) -> String {
+    let words = |name| match name {
+        "train_acc" => "clean",
+        "adv_acc" => "adversarial",
+        "val_clean" => "validation clean",
+        "val_robust" => "validation PGD-10",
+        _ => "test clean",
+    };
+    let told =
+        |(name, percent)| format!(", {} {} % of {}", words(name), with_interval(percent, epoch.images_of(name)), epoch.images_of(name));
+    epoch.accuracies().map(told).collect()
+}
+
 /// A stage under way.
 struct Training<'a> {
     job: &'a Job<'a>,
@@ -147,9 +161,13 @@ impl<'a> Training<'a> {
 
     /// Of every whole epoch, what chooses among them.
     fn measures(&self) -> Vec<Option<f64>> {
-        let Job { recipe, stage, track, name, .. } = *self.job;
-        let Some(measure) = measure(recipe.selection.select, stage.defense) else { return Vec::new() };
-        (0..self.state.at.epoch).map(|epoch| self.folder.epoch(track, name, epoch).and_then(measure.of)).collect()
+        let Some(measure) = measure(self.job.recipe.selection.select, self.job.stage.defense) else { return Vec::new() };
+        (0..self.state.at.epoch).map(|epoch| (measure.of)(&self.verdict(epoch)).map(|found| found.percent)).collect()
+    }
+
+    /// What is recorded of an epoch that is over.
+    fn verdict(&self, epoch: usize) -> Verdict {
+        self.folder.epoch(self.job.track, self.job.name, epoch).map(Verdict::of).unwrap_or_default()
     }
 
     /// What is left of an epoch, and its end.
@@ -265,16 +283,10 @@ impl<'a> Training<'a> {
     /// An epoch is over: its line, its record, its state.
     fn end_epoch(&mut self, title: &str, clock: Clock, training: f64, verdict: &Verdict) -> Result<()> {
         let (job, State { model, ledger, .. }, epoch) = (self.job, &self.state, self.state.at.epoch);
-        let record = Epoch {
-            val_clean: verdict.clean,
-            val_robust: verdict.robust,
-            test_clean: verdict.test,
-            seconds: Some(clock.seconds()),
-            ..self.progress().epoch(model, ledger, &self.peak, training)?
-        };
-        let shown = |what: &str, percent: Option<f64>| percent.map(|percent| format!(", {what} {percent:.1} %")).unwrap_or_default();
-        let rest = [shown("clean", ledger.clean()), shown("adversarial", ledger.adversarial()), verdict.words()].concat();
-        job.watch.end(&format!("{title}: loss {:.4}{rest}, {:.0} images/s", record.loss, record.images_per_s));
+        let mut record = self.progress().epoch(model, ledger, &self.peak, training)?;
+        record.seconds = Some(clock.seconds());
+        verdict.enter(&mut record);
+        job.watch.end(&format!("{title}: loss {:.4}{}, {:.0} images/s", record.loss, told(&record), record.images_per_s));
         self.folder.record(Event::Epoch(record))?;
         (self.state.at, self.state.ledger) = (Position { epoch: epoch + 1, step: 0 }, Ledger::new(job.recipe.log_every));
         let rank = if best(&self.measures()) == Some(epoch) { Rank::Best } else { Rank::Newest };
@@ -349,12 +361,13 @@ impl<'a> Training<'a> {
         let Job { recipe, stage, track, name, .. } = *self.job;
         let (measures, epochs) = (self.measures(), self.state.at.epoch);
         let chosen = best(&measures).unwrap_or(epochs.saturating_sub(1));
-        let metrics = self.folder.epoch(track, name, chosen).map(|epoch| Verdict::of(epoch).metrics()).unwrap_or_default();
-        let meta = Meta { epoch: chosen + 1, metrics, ..self.job.meta.clone() };
-        if let (Some(measure), Some(percent)) = (measure(recipe.selection.select, stage.defense), measures.get(chosen).copied().flatten()) {
+        let verdict = self.verdict(chosen);
+        let meta = Meta { epoch: chosen + 1, metrics: verdict.metrics(), ..self.job.meta.clone() };
+        let measured = measure(recipe.selection.select, stage.defense).and_then(|measure| Some((measure, (measure.of)(&verdict)?)));
+        if let Some((measure, Measured { percent, images })) = measured {
             let early = if epochs < stage.epochs { format!(", of which {epochs} were trained,") } else { String::new() };
             let place = format!("{}: epoch {} of {}{early}", track.key(name), chosen + 1, stage.epochs);
-            let mut text = format!("{place} has the best {}, {percent:.1} %", measure.name);
+            let mut text = format!("{place} has the best {}, {} % of {images} images", measure.name, with_interval(percent, images));
             if recipe.selection.select == Select::TestClean {
                 text += "; the results on the same test images are optimistic (the paper's published code chooses so)";
             }
