@@ -140,7 +140,10 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
                 assert!((want - closed).abs() < 1e-9, "image {n}: {want}, |w·x + b|/‖w‖₁ = {closed}");
             }
             let got = norm.distance(&adv, &x);
-            assert!(got >= want * (1.0 - 1e-5) && got <= want * 1.006, "{norm} from {low}: image {n}: {got}, nearest {want}");
+            // Away from the walls the last search, on a straight line, finds the point itself. Where walls stop some pixels it does
+            // not, and what is left of the overshoot is η − 1 = 5 % of what the step pulls back, 1 − β and α_max together: 1 %.
+            let beyond = if low > 0.3 { 1e-4 } else { 0.01 };
+            assert!(got >= want * (1.0 - 1e-5) && got <= want * (1.0 + beyond), "{norm} from {low}: image {n}: {got}, nearest {want}");
             assert!(victim.exact(&adv)[1] > victim.exact(&adv)[0] - 1e-5 && adv.iter().all(|x| (0.0..=1.0).contains(x)));
             wants.push((want, got));
         }
@@ -267,10 +270,12 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
     let noise = Noise { member: 2, ..Noise::new(9, 1) };
     for steps in [0, 3] {
         for (name, perturb) in [
-            ("fab-t", (&|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
-            ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
-            ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
-            ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
+            ("fab-t", (&|v: &dyn Victim, t: &Targets| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
+            ("square", &|v: &dyn Victim, t: &Targets| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
+            ("fab-t in l2", &|v: &dyn Victim, t: &Targets| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
+            ("square in l2", &|v: &dyn Victim, t: &Targets| {
+                square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()
+            }),
         ] {
             let mut known: Option<Vec<f32>> = None;
             for threads in [1, 3] {
