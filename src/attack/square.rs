@@ -1,11 +1,13 @@
 //! Square (Andriushchenko et al. 2020): a random search that asks for logits alone.
 //!
-//! Each query changes a square of one image's perturbation and keeps the change where the margin z_label − max_{k≠label} z_k
-//! fell. An image whose class is no longer its label is done and leaves, so no query is spent on it. The side of the squares
+//! Each query changes a square of one image's perturbation and keeps the change unless the margin z_label − max_{k≠label} z_k
+//! rose. (The published code keeps it where the margin fell. A spiking network's logits move in steps, and on a plateau a search
+//! that refuses equals tries the same neighbours again and again.) An image whose class is no longer its label is done and leaves, so no query is spent on it. The side of the squares
 //! shrinks with the share of the queries that are spent: it covers `p` of the image, p halved at fixed times (paper, section 4,
 //! rescaled to the number of queries).
 //!
-//! l-inf: the perturbation is ±eps everywhere, one sign a channel and square; it starts as vertical stripes of random signs.
+//! l-inf: the perturbation is ±eps everywhere, one sign a channel and square; it starts as vertical stripes of random signs. Signs
+//! that would change nothing are turned; the published code spends a query on them.
 //! l2: it starts as a grid of square bumps, and each query moves the norm of one window into another, where it adds a bump
 //! (paper, algorithm 3; the window's norms are taken channel by channel, as in the authors' first code); before the box cuts
 //! it, its norm is eps.
@@ -88,7 +90,7 @@ pub fn square(victim: &dyn Victim, targets: &Targets, lens: Lens, budget: Square
         for (at, &n) in alive.iter().enumerate() {
             broken[at] = class(&logits[at]) != labels[n];
             let margin = margin(&logits[at], labels[n]);
-            if margin < margins[at] || broken[at] {
+            if margin <= margins[at] || broken[at] {
                 margins[at] = margin;
             } else {
                 undo[at].apply(&mut best[at]);
@@ -187,20 +189,26 @@ impl Canvas {
         Undo(old)
     }
 
-    /// One sign a channel in the window.
+    /// One sign a channel in the window; the opposite signs where the window has these already (of squares of one pixel and channel
+    /// every second one), so that no query asks for what is known.
     fn fill(&self, now: &mut [f32], image: &[f32], window: Window, draw: &Philox) -> Undo {
         let signs: Vec<f64> = (0..self.channels as u64).map(|c| sign(draw, SIGNS + c)).collect();
         let run = |y: usize| {
             let start = ((window.top + y) * self.width + window.left) * self.channels;
             start..start + window.side * self.channels
         };
-        let old = (0..window.side).map(|y| (run(y).start, now[run(y)].to_vec())).collect();
-        for y in 0..window.side {
-            for (i, (now, &pixel)) in now[run(y)].iter_mut().zip(&image[run(y)]).enumerate() {
-                *now = self.shifted(pixel, signs[i % self.channels]);
+        let undo = Undo((0..window.side).map(|y| (run(y).start, now[run(y)].to_vec())).collect());
+        for way in [1.0, -1.0] {
+            for y in 0..window.side {
+                for (i, (now, &pixel)) in now[run(y)].iter_mut().zip(&image[run(y)]).enumerate() {
+                    *now = self.shifted(pixel, way * signs[i % self.channels]);
+                }
+            }
+            if undo.0.iter().any(|(start, old)| now[*start..start + old.len()] != old[..]) {
+                break;
             }
         }
-        Undo(old)
+        undo
     }
 
     /// A bump in each cell of a grid of five by five.

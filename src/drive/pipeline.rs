@@ -254,7 +254,8 @@ impl Course<'_> {
             self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
             if trial.members == Members::Ensemble {
                 for score in &answer.members {
-                    let member = Member { name: score.member.lens.to_string(), accuracy: score.accuracy, images: answer.images, ci95: None };
+                    let member =
+                        Member { name: score.member.lens.to_string(), accuracy: score.accuracy, images: answer.images, ci95: None };
                     self.folder.record(Event::Member { key: key.clone(), member })?;
                 }
             }
