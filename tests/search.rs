@@ -2,13 +2,14 @@
 
 mod support;
 
-use caltrop::attack::{Attack, Expected, Fab, NAMES, Noise, Norm, Response, Square, Targets, Victim, fab, square};
+use caltrop::attack::{Attack, Expected, Fab, NAMES, Noise, Response, Square, Targets, Victim, fab, square};
 use caltrop::autodiff::Lens;
 use caltrop::base::Result;
 use caltrop::data::Images;
 use caltrop::device::Device;
 use caltrop::drive::{Member, PassOn, Question, Seen, Silent, evaluate};
 use caltrop::nn::{Model, Spec};
+use caltrop::ops::pixel::Norm;
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::zoo;

@@ -13,9 +13,10 @@
 
 use super::host::{self, Rows, class};
 use super::hyperplane::Hyperplane;
-use super::{Norm, Targets, Victim};
+use super::{Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, watch};
+use crate::ops::pixel::Norm;
 use crate::tensor::Tensor;
 
 /// The path of a FAB-T.

@@ -8,7 +8,7 @@
 //! piece at hand, and ends where no further number has met its wall, after a few passes over the image. No sorting is needed.
 //! Where even the farthest corner gains less than e, the hyperplane misses the box, and that corner is the answer.
 
-use super::Norm;
+use crate::ops::pixel::Norm;
 
 /// A linear constraint on an image, seen from a point: its normal, and by how much the point exceeds it.
 #[derive(Clone, Copy)]

@@ -11,7 +11,6 @@ mod host;
 mod hyperplane;
 mod kind;
 mod noise;
-mod norm;
 mod pgd;
 mod square;
 
@@ -21,7 +20,6 @@ pub use fab::{Fab, fab};
 pub use fgsm::{fgsm, fgsm_many, rfgsm};
 pub use kind::{AUTOATTACK, Attack, ENSEMBLE_SIZE, NAMES, autoattack, ensemble};
 pub use noise::Noise;
-pub use norm::Norm;
 pub use pgd::{Walk, pgd};
 pub use square::{Square, square};
 

@@ -15,10 +15,11 @@
 //! All draws are keyed by image and query, so an image's fate depends on no other's.
 
 use super::host::{self, Rows, class};
-use super::{Noise, Norm, Targets, Victim};
+use super::{Noise, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::rng::Philox;
 use crate::base::{Result, watch};
+use crate::ops::pixel::Norm;
 use crate::tensor::Tensor;
 
 /// The budget of a Square attack.

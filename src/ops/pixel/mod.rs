@@ -29,6 +29,30 @@ pub enum Norm {
     L2,
 }
 
+impl Norm {
+    /// The length of a displacement.
+    pub fn length(self, displacement: impl Iterator<Item = f64>) -> f64 {
+        match self {
+            Norm::Linf => displacement.fold(0.0, |most, d| d.abs().max(most)),
+            Norm::L2 => displacement.map(|d| d * d).sum::<f64>().sqrt(),
+        }
+    }
+
+    /// The distance of two images of as many numbers.
+    pub fn distance(self, a: &[f32], b: &[f32]) -> f64 {
+        self.length(a.iter().zip(b).map(|(&a, &b)| f64::from(a) - f64::from(b)))
+    }
+}
+
+impl std::fmt::Display for Norm {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Norm::Linf => "l-inf",
+            Norm::L2 => "l2",
+        })
+    }
+}
+
 /// The ball that an attack stays in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ball {
