@@ -270,6 +270,8 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
             ("fab-t", (&|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
             ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
             ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
+            ("pgd through pdsg", &|v, t| Attack::Pgd { iterations: 3 }.perturb(v, t, Lens::credit("pdsg").unwrap(), 0.1, &noise).unwrap()),
+            ("pgd through hart", &|v, t| Attack::Pgd { iterations: 3 }.perturb(v, t, Lens::credit("hart").unwrap(), 0.1, &noise).unwrap()),
             ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
         ] {
             let mut known: Option<Vec<f32>> = None;

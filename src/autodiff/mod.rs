@@ -5,6 +5,7 @@
 //! one forward serves any number of backwards, each with its own surrogate.
 
 use crate::base::{Error, Result, Shape, rng::Philox, usage};
+use crate::device::Device;
 use crate::ops::blend::blend;
 use crate::ops::lif::Spread;
 use crate::ops::norm::{Affine, Moments};
@@ -229,7 +230,7 @@ pub struct Trace {
 
 /// Gradients of a backward.
 pub struct Gradients {
-    /// By parameter slot; None where a parameter has no gradient (v_th at T = 0 or under BPTR).
+    /// By parameter slot; None where a parameter has no gradient (v_th at T = 0, or where the credit does not reach it).
     pub params: Vec<Option<Tensor>>,
     /// Of the images `[N,H,W,C]`, if wanted.
     pub input: Option<Tensor>,
@@ -266,12 +267,25 @@ impl Lens {
         Ok(Lens::Spiking(Credit::Bptt(Surrogate::new(name.parse()?, gamma)?)))
     }
 
-    /// A lens from `--credit`: bptt, rate. Errors (usage): another name.
+    /// A lens from `--credit`: bptt, rate, pdsg, hart. Errors (usage): another name.
     pub fn credit(name: &str) -> Result<Lens> {
         match name {
             "bptt" => Ok(Lens::default()),
             "rate" | "bptr" => Ok(Lens::Spiking(Credit::Rate)),
-            _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, ["bptt", "rate"]))),
+            "pdsg" => Ok(Lens::Spiking(Credit::Pdsg)),
+            "hart" => Ok(Lens::Spiking(Credit::Hart(Surrogate::default()))),
+            _ => Err::<Lens, Error>(usage!(
+                "--credit {name}: no such credit{}",
+                crate::base::suggest(name, ["bptt", "rate", "pdsg", "hart"])
+            )),
+        }
+    }
+
+    /// Errors (usage): it cannot be looked through on this device.
+    pub fn suits(self, device: &Device) -> Result<()> {
+        match self {
+            Lens::Spiking(credit) => credit.suits(device),
+            Lens::Act => Ok(()),
         }
     }
 }
@@ -288,6 +302,8 @@ impl fmt::Display for Lens {
         match self {
             Lens::Spiking(Credit::Bptt(surrogate)) => write!(f, "{surrogate}"),
             Lens::Spiking(Credit::Rate) => f.write_str("BPTR"),
+            Lens::Spiking(Credit::Pdsg) => f.write_str("PDSG"),
+            Lens::Spiking(Credit::Hart(surrogate)) => write!(f, "HART {surrogate}"),
             Lens::Act => f.write_str("Act"),
         }
     }

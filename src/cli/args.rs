@@ -248,13 +248,13 @@ pub struct Convert {
 #[derive(Args)]
 pub struct LensArgs {
     /// Surrogate of backpropagation through time: PCW, EXP, EXP-D, RECT, STE (default: PCW)
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["credit", "lens"])]
+    #[arg(long, value_name = "NAME", group = "shape", conflicts_with = "lens")]
     pub surrogate: Option<String>,
-    /// The surrogate's width or sharpness (default: 1)
-    #[arg(long, value_name = "G", requires = "surrogate", allow_negative_numbers = true)]
+    /// The width or sharpness of the surrogate, or of that of --credit hart (default: 1)
+    #[arg(long, value_name = "G", requires = "shape", allow_negative_numbers = true)]
     pub gamma: Option<f32>,
-    /// How credit returns: bptt, or rate (BPTR)
-    #[arg(long, value_name = "NAME", conflicts_with = "lens")]
+    /// How credit returns: bptt, rate (BPTR); on the CPU also pdsg, hart
+    #[arg(long, value_name = "NAME", group = "shape", conflicts_with = "lens")]
     pub credit: Option<String>,
     /// Another network of the same weights to take gradients from: act (ReLU)
     #[arg(long, value_name = "NAME")]

@@ -78,7 +78,7 @@ impl Neuron {
         let upstream = Upstream { gradient: &dz.tensor, spread: dz.spread };
         let v_th = self.v_th.value();
         let mut learn = |dv_th| {
-            if want.params() && matches!(credit, Credit::Bptt(_)) {
+            if want.params() && credit.reaches_thresholds() {
                 gradients.params[self.v_th.slot] = Some(dv_th);
             }
         };

@@ -1,7 +1,7 @@
 //! Through what a network is looked at: its lens and its steps.
 
 use super::super::args::LensArgs;
-use crate::autodiff::Lens;
+use crate::autodiff::{Credit, Lens, Surrogate};
 use crate::base::{Result, suggest, usage};
 use crate::nn::Model;
 use crate::zoo::MOST_STEPS;
@@ -15,7 +15,13 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
         };
     }
     if let Some(name) = &args.credit {
-        return Lens::credit(name);
+        return match (Lens::credit(name)?, args.gamma) {
+            (Lens::Spiking(Credit::Hart(surrogate)), Some(gamma)) => {
+                Ok(Lens::Spiking(Credit::Hart(Surrogate::new(surrogate.kind, gamma)?)))
+            }
+            (_, Some(gamma)) => Err(usage!("--gamma {gamma}: --credit {name} has no width to set; leave it out, or use --surrogate")),
+            (lens, None) => Ok(lens),
+        };
     }
     match &args.surrogate {
         Some(name) => Lens::surrogate(name, args.gamma.unwrap_or(1.0)),
@@ -23,7 +29,7 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
     }
 }
 
-/// Errors (usage) where gradients of spikes were asked for and there are none.
+/// Errors (usage) where gradients of spikes were asked for and there are none, or none on the model's device.
 pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
     let asked =
         args.surrogate.as_ref().map(|name| format!("--surrogate {name}")).or(args.credit.as_ref().map(|name| format!("--credit {name}")));
@@ -31,7 +37,7 @@ pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
         Some(asked) if model.spec().steps == 0 => {
             Err(usage!("{asked}: this network has no spikes (T = 0), so it has one gradient; leave --surrogate and --credit out"))
         }
-        _ => Ok(()),
+        _ => lens(args)?.suits(model.device()),
     }
 }
 

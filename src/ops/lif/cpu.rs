@@ -1,8 +1,9 @@
 //! The neuron on the CPU: a pixel at a time, sixteen channels at a time, all steps in registers or first-level cache.
 
+use super::potential::Widths;
 use super::route::Route;
-use super::surrogate::{Slope, WithSlope};
-use super::{Credit, Down, Dynamics, Reset, Upstream};
+use super::surrogate::{Place, Slope, WithSlope};
+use super::{Credit, Down, Dynamics, Reset, Surrogate, Upstream};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::norm::Affine;
 use crate::ops::vector::lanes;
@@ -143,19 +144,36 @@ pub fn backward(
     let pixels = shape[0] * shape[1] * shape[2];
     let stride = strip.frames.2 * shape[4];
     let out = Disjoint::new(dx.host_mut());
+    let path = match credit {
+        Credit::Bptt(surrogate) => Path::Through(surrogate),
+        Credit::Pdsg => Path::Bells(Widths::of(y, affine, v_th, dynamics)),
+        Credit::Rate => Path::Rate,
+        Credit::Hart(surrogate) => Path::Averaged(surrogate),
+    };
     let partial = cpu.map(pixels.div_ceil(STRIP), |i| {
         let range = i * STRIP..((i + 1) * STRIP).min(pixels);
         // SAFETY: the strips do not overlap.
         let dx = unsafe { out.part(range.start * stride..range.end * stride) };
-        match credit {
-            Credit::Bptt(surrogate) => surrogate.with(Bptt { isa: cpu.isa(), strip, range, dx }),
-            Credit::Rate => {
-                rate_strip(cpu.isa(), strip, range, dx);
+        let isa = cpu.isa();
+        match &path {
+            Path::Through(surrogate) => surrogate.with(Bptt { isa, strip, range, dx }),
+            Path::Bells(widths) => Bptt { isa, strip, range, dx }.run(widths.bell()),
+            Path::Averaged(surrogate) => surrogate.with(Hart { isa, strip, range, dx }),
+            Path::Rate => {
+                rate_strip(isa, strip, range, dx);
                 0.0
             }
         }
     });
     partial.into_iter().sum()
+}
+
+/// A credit, and what all strips read of it.
+enum Path {
+    Through(Surrogate),
+    Bells(Widths),
+    Rate,
+    Averaged(Surrogate),
 }
 
 struct Bptt<'a> {
@@ -199,7 +217,7 @@ wide! {
                 for (t, &u) in membranes.iter().enumerate().rev() {
                     let dy: V = strip.gradient(start, t, &c);
                     let fired = u.ge(v_th);
-                    let sigma = slope.at(u.sub(v_th));
+                    let sigma = slope.at(u.sub(v_th), Place { pixel, step: t, channels: &c });
                     let gu;
                     match reset {
                         Reset::Hard => {
@@ -227,6 +245,47 @@ wide! {
             }
         }
         dv_th
+    }
+}
+
+struct Hart<'a> {
+    isa: Isa,
+    strip: Strip<'a>,
+    range: Range<usize>,
+    dx: &'a mut [f32],
+}
+
+impl WithSlope<f64> for Hart<'_> {
+    /// Thresholds get nothing.
+    fn run<S: Slope>(self, slope: S) -> f64 {
+        hart_strip(self.isa, self.strip, self.range, slope, self.dx);
+        0.0
+    }
+}
+
+wide! {
+    fn hart_strip[S: Slope](strip: Strip, range: Range<usize>, slope: S, dx: &mut [f32]) {
+        let channels = strip.channels;
+        let steps = strip.dynamics.steps;
+        let (leak, v_th) = (V::splat(strip.dynamics.leak), V::splat(strip.v_th));
+        let y_frames = strip.frames.0;
+        // The held current receives the sum over steps, any other each step's mean.
+        let share = V::splat(if y_frames == 1 { 1.0 } else { 1.0 / steps as f32 });
+        for c in lanes(channels) {
+            let map = coefficients(strip.affine, c.clone());
+            let down = if strip.down == Down::Scaled { map.0 } else { V::splat(1.0) };
+            for ((pixel, start), dx) in strip.route.walk(range.clone()).zip(dx.chunks_exact_mut(channels)) {
+                let y = &strip.y[pixel * y_frames * channels..][..y_frames * channels];
+                let (mut v, mut sum) = (V::splat(0.0), V::splat(0.0));
+                for t in 0..steps {
+                    let row = if y_frames == 1 { 0 } else { t * channels };
+                    let (u, _) = step(V::load(&y[row + c.start..row + c.end]), map, &mut v, leak, v_th, strip.dynamics.reset);
+                    let dy: V = strip.gradient(start, t, &c);
+                    sum = sum.add(dy.mul(slope.at(u.sub(v_th), Place { pixel, step: t, channels: &c })));
+                }
+                sum.mul(share).mul(down).store(&mut dx[c.clone()]);
+            }
+        }
     }
 }
 

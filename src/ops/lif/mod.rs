@@ -8,6 +8,7 @@
 mod cpu;
 mod gpu;
 mod membrane;
+mod potential;
 pub(super) mod route;
 mod surrogate;
 
@@ -16,7 +17,7 @@ pub(super) use gpu::Coded;
 pub use membrane::membranes;
 pub use surrogate::{Surrogate, SurrogateKind};
 
-use crate::base::{Result, Shape, ensure};
+use crate::base::{Error, Result, Shape, ensure, usage};
 use crate::device::Device;
 use crate::ops::frames::repeat;
 use crate::ops::norm::{self, Affine, Normalised};
@@ -56,6 +57,41 @@ pub enum Credit {
     Bptt(Surrogate),
     /// Through the firing rate (BPTR): dx_t = dy_t·[the neuron fired at all], nothing through the reset.
     Rate,
+    /// PDSG: through time, with a bell whose width is the standard deviation of the membranes around (Lun et al. 2025,
+    /// arXiv 2503.03272; `potential.rs` has the equations). On the CPU alone.
+    Pdsg,
+    /// HART (Hao et al. 2024, "Threaten spiking neural networks through combining rate and temporal information", ICLR):
+    /// dx_t = (1/T)·Σ_s dy_s·σ'(u_s − v_th), the same at every step. Each spike is blamed for its own membrane, nothing
+    /// returns through leak and reset, and blame is averaged over time as a rate's is. On the CPU alone.
+    Hart(Surrogate),
+}
+
+impl Credit {
+    /// Errors (usage): no kernel computes it on a device of this kind.
+    pub fn suits(self, device: &Device) -> Result<()> {
+        match (self, device) {
+            (Credit::Bptt(_) | Credit::Rate, _) | (_, Device::Cpu(_)) => Ok(()),
+            (Credit::Pdsg | Credit::Hart(_), Device::Gpu(_)) => Err(self.refusal()),
+        }
+    }
+
+    /// Whether it gives thresholds a gradient.
+    pub fn reaches_thresholds(self) -> bool {
+        match self {
+            Credit::Bptt(_) | Credit::Pdsg => true,
+            Credit::Rate | Credit::Hart(_) => false,
+        }
+    }
+
+    fn refusal(self) -> Error {
+        let name = match self {
+            Credit::Bptt(_) => "bptt",
+            Credit::Rate => "rate",
+            Credit::Pdsg => "pdsg",
+            Credit::Hart(_) => "hart",
+        };
+        usage!("--credit {name}: no kernel for a GPU; use --device cpu, or --credit bptt or rate")
+    }
 }
 
 /// The upstream gradient of a neuron.
@@ -106,7 +142,8 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     Ok(Data::Spikes { codes, steps: dynamics.steps })
 }
 
-/// Gradients for the upstream gradient of the spikes. Errors: as forward, and a gradient of another shape.
+/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, and (usage) a credit
+/// that the device cannot compute.
 pub fn backward(
     y: &Tensor,
     affine: Option<&Affine>,
@@ -122,11 +159,12 @@ pub fn backward(
     let frames = match credit {
         _ if shape[3] == 1 => 1,
         Credit::Rate if upstream.gradient.shape()[3] == 1 => 1,
+        Credit::Hart(_) => 1,
         _ => dynamics.steps,
     };
     let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
     let dv_th = match y.device() {
-        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx),
+        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx)?,
         Device::Cpu(cpu) => {
             let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx);
             Tensor::full(y.device(), [], dv_th as f32)
@@ -158,7 +196,7 @@ pub fn backward_norm(
         Device::Gpu(gpu) => {
             check(y.shape(), Some(norm.affine), dynamics)?;
             check_upstream(y, upstream, dynamics.steps)?;
-            Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit))
+            gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit)
         }
         Device::Cpu(_) => {
             let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;
