@@ -162,6 +162,8 @@ pub enum Saved {
         frames: Frames,
         /// The spikes (None for ReLU).
         spikes: Option<Data>,
+        /// The slope of each spike `[N,H,W,T,C]`, where an attack's iterations decide it ([`Credit::Assg`]).
+        slopes: Option<Tensor>,
     },
     /// A norm with no neuron behind it.
     Norm {
@@ -214,6 +216,16 @@ impl Saved {
             leaf => vec![leaf],
         }
     }
+
+    /// The same, to be added to.
+    pub fn leaves_mut(&mut self) -> Vec<&mut Saved> {
+        match self {
+            Saved::Block { stem, branch, shortcut, .. } => {
+                stem.iter_mut().chain(branch).chain(shortcut).flat_map(Saved::leaves_mut).collect()
+            }
+            leaf => vec![leaf],
+        }
+    }
 }
 
 /// What a forward kept, layer by layer.
@@ -252,6 +264,9 @@ impl Gradients {
     }
 }
 
+/// The names of `--credit`.
+const CREDITS: [&str; 5] = ["bptt", "rate", "pdsg", "hart", "assg"];
+
 /// A way to look at a spiking network for its gradients: one member of an ensemble attack.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lens {
@@ -267,17 +282,15 @@ impl Lens {
         Ok(Lens::Spiking(Credit::Bptt(Surrogate::new(name.parse()?, gamma)?)))
     }
 
-    /// A lens from `--credit`: bptt, rate, pdsg, hart. Errors (usage): another name.
+    /// A lens from `--credit`: bptt, rate, pdsg, hart, assg. Errors (usage): another name.
     pub fn credit(name: &str) -> Result<Lens> {
         match name {
             "bptt" => Ok(Lens::default()),
             "rate" | "bptr" => Ok(Lens::Spiking(Credit::Rate)),
             "pdsg" => Ok(Lens::Spiking(Credit::Pdsg)),
             "hart" => Ok(Lens::Spiking(Credit::Hart(Surrogate::default()))),
-            _ => Err::<Lens, Error>(usage!(
-                "--credit {name}: no such credit{}",
-                crate::base::suggest(name, ["bptt", "rate", "pdsg", "hart"])
-            )),
+            "assg" => Ok(Lens::Spiking(Credit::Assg)),
+            _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, CREDITS))),
         }
     }
 
@@ -303,6 +316,7 @@ impl fmt::Display for Lens {
             Lens::Spiking(Credit::Bptt(surrogate)) => write!(f, "{surrogate}"),
             Lens::Spiking(Credit::Rate) => f.write_str("BPTR"),
             Lens::Spiking(Credit::Pdsg) => f.write_str("PDSG"),
+            Lens::Spiking(Credit::Assg) => f.write_str("ASSG"),
             Lens::Spiking(Credit::Hart(surrogate)) => write!(f, "HART {surrogate}"),
             Lens::Act => f.write_str("Act"),
         }

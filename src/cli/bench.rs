@@ -97,7 +97,7 @@ struct NetworkArgs {
     /// What a step is: infer, attack, train
     #[arg(long, default_value = "infer", value_name = "MODE")]
     mode: String,
-    /// How credit returns in an attack: bptt, rate (BPTR); on the CPU also pdsg, hart
+    /// How credit returns in an attack: bptt, rate (BPTR); on the CPU also pdsg, hart, assg
     #[arg(long, value_name = "NAME")]
     credit: Option<String>,
     /// How training is done: natural, at, trades, mart (default: at for T = 0, trades for T > 0)

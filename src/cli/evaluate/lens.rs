@@ -1,6 +1,7 @@
 //! Through what a network is looked at: its lens and its steps.
 
 use super::super::args::LensArgs;
+use crate::attack::{Attack, Goal};
 use crate::autodiff::{Credit, Lens, Surrogate};
 use crate::base::{Result, suggest, usage};
 use crate::nn::Model;
@@ -38,6 +39,20 @@ pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
             Err(usage!("{asked}: this network has no spikes (T = 0), so it has one gradient; leave --surrogate and --credit out"))
         }
         _ => lens(args)?.suits(model.device()),
+    }
+}
+
+/// Errors (usage) where an attack has no one path whose iterations ASSG could follow.
+pub fn follows(lens: Lens, attack: Attack, draws: Option<usize>) -> Result<()> {
+    match (lens, attack) {
+        (Lens::Spiking(Credit::Assg), Attack::FabT { .. } | Attack::Square { .. }) => {
+            Err(usage!("--credit assg: {} takes no images as they are from step to step; use pgd or apgd-ce", attack.name()))
+        }
+        (Lens::Spiking(Credit::Assg), Attack::Apgd { goal: Goal::Targeted, .. }) => {
+            Err(usage!("--credit assg: {} is several runs, of fewer and fewer images; use pgd or apgd-ce", attack.name()))
+        }
+        (Lens::Spiking(Credit::Assg), _) if draws.is_some() => Err(usage!("--credit assg: it follows single forwards; leave --eot out")),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::potential::Widths;
 use super::route::Route;
 use super::surrogate::{Place, Slope, WithSlope};
 use super::{Credit, Down, Dynamics, Reset, Surrogate, Upstream};
+use crate::base::{Result, fail};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::norm::Affine;
 use crate::ops::vector::lanes;
@@ -125,10 +126,10 @@ pub fn backward(
     v_th: f32,
     dynamics: Dynamics,
     upstream: Upstream,
-    credit: Credit,
+    (credit, slopes): (Credit, Option<&Tensor>),
     down: Down,
     dx: &mut Tensor,
-) -> f64 {
+) -> Result<f64> {
     let shape = y.shape();
     let strip = Strip {
         y: y.host(),
@@ -149,6 +150,10 @@ pub fn backward(
         Credit::Pdsg => Path::Bells(Widths::of(y, affine, v_th, dynamics)),
         Credit::Rate => Path::Rate,
         Credit::Hart(surrogate) => Path::Averaged(surrogate),
+        Credit::Assg => {
+            let slopes = slopes.ok_or_else(|| fail!("lif: ASSG's slopes come from the iterations of an attack, and there was none"))?;
+            Path::Sloped(Sloped { slopes: slopes.host(), steps: dynamics.steps, channels: shape[4] })
+        }
     };
     let partial = cpu.map(pixels.div_ceil(STRIP), |i| {
         let range = i * STRIP..((i + 1) * STRIP).min(pixels);
@@ -158,6 +163,7 @@ pub fn backward(
         match &path {
             Path::Through(surrogate) => surrogate.with(Bptt { isa, strip, range, dx }),
             Path::Bells(widths) => Bptt { isa, strip, range, dx }.run(widths.bell()),
+            Path::Sloped(sloped) => Bptt { isa, strip, range, dx }.run(*sloped),
             Path::Averaged(surrogate) => surrogate.with(Hart { isa, strip, range, dx }),
             Path::Rate => {
                 rate_strip(isa, strip, range, dx);
@@ -165,15 +171,32 @@ pub fn backward(
             }
         }
     });
-    partial.into_iter().sum()
+    Ok(partial.into_iter().sum())
 }
 
 /// A credit, and what all strips read of it.
-enum Path {
+enum Path<'a> {
     Through(Surrogate),
     Bells(Widths),
+    Sloped(Sloped<'a>),
     Rate,
     Averaged(Surrogate),
+}
+
+/// A slope for each spike, `[N,H,W,T,C]`.
+#[derive(Clone, Copy)]
+struct Sloped<'a> {
+    slopes: &'a [f32],
+    steps: usize,
+    channels: usize,
+}
+
+impl Slope for Sloped<'_> {
+    #[inline(always)]
+    fn at<V: Wide>(&self, _: V, place: Place) -> V {
+        let row = (place.pixel * self.steps + place.step) * self.channels;
+        V::load(&self.slopes[row + place.channels.start..row + place.channels.end])
+    }
 }
 
 struct Bptt<'a> {

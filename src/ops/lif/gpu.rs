@@ -76,7 +76,7 @@ pub fn backward(
     let scaled = u32::from(down == Down::Scaled);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
     Ok(match credit {
-        Credit::Pdsg | Credit::Hart(_) => return Err(credit.refusal()),
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
         Credit::Rate => {
             let frames = dx.shape()[3] as u32;
             let launch = start(&kernel::lif_rate).array(y).optional(scale).optional(shift).array(v_th).array(upstream.gradient);
@@ -128,7 +128,7 @@ pub fn backward_norm(
     let mut sums = Array::<f64>::unspecified(y.device(), [channels, strips, 2]);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
     let dv_th = match credit {
-        Credit::Pdsg | Credit::Hart(_) => return Err(credit.refusal()),
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
         Credit::Rate => {
             start(&kernel::lif_rate_norm)
                 .array(y)

@@ -10,11 +10,13 @@ mod gpu;
 mod membrane;
 mod potential;
 pub(super) mod route;
+mod sharpness;
 mod surrogate;
 
 pub(super) use cpu::strip;
 pub(super) use gpu::Coded;
 pub use membrane::membranes;
+pub use sharpness::Sharpness;
 pub use surrogate::{Surrogate, SurrogateKind};
 
 use crate::base::{Error, Result, Shape, ensure, usage};
@@ -64,6 +66,9 @@ pub enum Credit {
     /// dx_t = (1/T)·Σ_s dy_s·σ'(u_s − v_th), the same at every step. Each spike is blamed for its own membrane, nothing
     /// returns through leak and reset, and blame is averaged over time as a rate's is. On the CPU alone.
     Hart(Surrogate),
+    /// ASSG: through time, with slopes that follow each membrane over the iterations of an attack, [`Sharpness`]. On the CPU
+    /// alone.
+    Assg,
 }
 
 impl Credit {
@@ -71,14 +76,14 @@ impl Credit {
     pub fn suits(self, device: &Device) -> Result<()> {
         match (self, device) {
             (Credit::Bptt(_) | Credit::Rate, _) | (_, Device::Cpu(_)) => Ok(()),
-            (Credit::Pdsg | Credit::Hart(_), Device::Gpu(_)) => Err(self.refusal()),
+            (Credit::Pdsg | Credit::Hart(_) | Credit::Assg, Device::Gpu(_)) => Err(self.refusal()),
         }
     }
 
     /// Whether it gives thresholds a gradient.
     pub fn reaches_thresholds(self) -> bool {
         match self {
-            Credit::Bptt(_) | Credit::Pdsg => true,
+            Credit::Bptt(_) | Credit::Pdsg | Credit::Assg => true,
             Credit::Rate | Credit::Hart(_) => false,
         }
     }
@@ -89,6 +94,7 @@ impl Credit {
             Credit::Rate => "rate",
             Credit::Pdsg => "pdsg",
             Credit::Hart(_) => "hart",
+            Credit::Assg => "assg",
         };
         usage!("--credit {name}: no kernel for a GPU; use --device cpu, or --credit bptt or rate")
     }
@@ -142,8 +148,8 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     Ok(Data::Spikes { codes, steps: dynamics.steps })
 }
 
-/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, and (usage) a credit
-/// that the device cannot compute.
+/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, (usage) a credit
+/// that the device cannot compute, and [`Credit::Assg`], whose slopes [`backward_sloped`] wants.
 pub fn backward(
     y: &Tensor,
     affine: Option<&Affine>,
@@ -151,6 +157,35 @@ pub fn backward(
     dynamics: Dynamics,
     upstream: Upstream,
     credit: Credit,
+    down: Down,
+) -> Result<Gradients> {
+    back(y, affine, v_th, dynamics, upstream, (credit, None), down)
+}
+
+/// [`backward`] through time where each spike has a slope of its own, `slopes` `[N,H,W,T,C]`: [`Credit::Assg`].
+///
+/// Errors: as backward; slopes of another shape.
+pub fn backward_sloped(
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    slopes: &Tensor,
+    down: Down,
+) -> Result<Gradients> {
+    let [n, h, w, c] = [0, 1, 2, 4].map(|axis| y.shape()[axis]);
+    ensure!(slopes.shape() == [n, h, w, dynamics.steps, c].into(), "lif: slopes {} for a current {}", slopes.shape(), y.shape());
+    back(y, affine, v_th, dynamics, upstream, (Credit::Assg, Some(slopes)), down)
+}
+
+fn back(
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    (credit, slopes): (Credit, Option<&Tensor>),
     down: Down,
 ) -> Result<Gradients> {
     check(y.shape(), affine, dynamics)?;
@@ -166,7 +201,7 @@ pub fn backward(
     let dv_th = match y.device() {
         Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx)?,
         Device::Cpu(cpu) => {
-            let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx);
+            let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, (credit, slopes), down, &mut dx)?;
             Tensor::full(y.device(), [], dv_th as f32)
         }
     };

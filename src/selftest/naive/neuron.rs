@@ -225,6 +225,22 @@ pub fn pdsg_slope(x: f64, w: f64) -> f64 {
     (-(x - w / 2.0).powi(2) / (2.0 * w * w)).exp() / ((2.0 * std::f64::consts::PI).sqrt() * w)
 }
 
+/// ASSG's slopes at the last of these iterations, each the u - v_th of every spike.
+pub fn assg_slopes(iterations: &[Vec<f64>]) -> Vec<f64> {
+    use std::f64::consts::PI;
+    let mut slopes = vec![0.0; iterations[0].len()];
+    for (i, slope) in slopes.iter_mut().enumerate() {
+        let (mut mean, mut deviation) = (1.0, 0.0);
+        for x in iterations.iter().map(|x| x[i]) {
+            mean = 0.9 * mean + 0.1 * x.abs();
+            deviation = 0.9 * deviation + 0.1 * (x.abs() - mean).abs();
+            let sharpness = 2.0 / PI * (0.425 * PI).tan() / (mean + 1.5 * deviation + 1e-4);
+            *slope = sharpness / 2.0 / (1.0 + (PI / 2.0 * sharpness * x).powi(2));
+        }
+    }
+    slopes
+}
+
 /// The smallest |u - v_th| of each (row, channel) [rows, C]: below rounding, a float32 path may fire differently.
 pub fn neuron_margins(fired: &Fired, [rows, steps, c]: [usize; 3], neuron: Neuron) -> Vec<f64> {
     let mut margins = vec![f64::INFINITY; rows * c];

@@ -1,4 +1,4 @@
-//! Credits whose slopes follow the membranes, or whose blame is averaged: PDSG and HART.
+//! Credits whose slopes follow the membranes, or whose blame is averaged: PDSG, ASSG and HART.
 
 use super::numbers::{Ready, Slopes, V_TH, Way, lost, membrane_errors, scaled};
 use crate::base::{Result, ensure};
@@ -67,6 +67,39 @@ pub fn pdsg(sheet: &mut Sheet, (ready, way): &(&Ready, Way)) -> Result<()> {
         alone.extend(run(&y.slice(image..image + 1), &gradient.slice(image..image + 1))?.dx.to_vec());
     }
     sheet.same_bits("an image by itself", &alone, &found.dx.to_vec());
+    Ok(())
+}
+
+/// Three iterations, the second without any current.
+pub fn assg(sheet: &mut Sheet, (ready, way): &(&Ready, Way)) -> Result<()> {
+    if refused(sheet, ready, Credit::Assg)? {
+        return Ok(());
+    }
+    let (device, case) = (sheet.device(), &ready.case);
+    let (y, affine, v_th) = ready.operands(device);
+    let mut memory = lif::Sharpness::default();
+    memory.observe(&y, affine.as_ref(), &v_th, case.dynamics)?;
+    memory.observe(&Tensor::zeros(device, y.shape()), None, &v_th, case.dynamics)?;
+    let found = memory.observe(&y, affine.as_ref(), &v_th, case.dynamics)?;
+    let over: Vec<f64> = ready.fired.u.iter().map(|u| u - f64::from(V_TH)).collect();
+    let slopes = naive::assg_slopes(&[over.clone(), vec![-f64::from(V_TH); over.len()], over.clone()]);
+    // M is at least 0.9³ and takes 0.271 of the membranes' error, D as much of both: 1.1 of it in M + 1.5·D, and a handful of
+    // roundings in each of three iterations. The slope leans by at most 0.51·α² in x, and by α/2 in the logarithm of α ≤ 3.7.
+    let errors: Vec<f64> = membrane_errors(ready).iter().zip(&over).map(|(error, x)| error + U * x.abs()).collect();
+    let most = errors.iter().copied().fold(0.0, f64::max);
+    let lost: Vec<f64> = (0..over.len()).map(|i| 0.51 * 3.7 * 3.7 * errors[i] + 3.7 / 2.0 * (1.1 * most + 24.0 * U)).collect();
+    sheet.within("slopes", &found.to_vec(), &slopes, |i| lost[i]);
+    let (shape, dy, full) = way.upstream(case);
+    let gradient = tensor(device, shape, &dy);
+    let upstream = Upstream { gradient: &gradient, spread: way.spread };
+    let back = lif::backward_sloped(&y, affine.as_ref(), &v_th, case.dynamics, upstream, &found, way.down)?;
+    let [_, steps, c] = case.extents();
+    let (dx, dv_th) = naive::neuron_backward_by(&ready.fired, &full, case.extents(), case.neuron(), &slopes);
+    let lost = super::numbers::lost(ready, &full, &dx, &Slopes { slopes, lost });
+    let held = |dx: Vec<f64>| scaled(if case.held { summed(&dx, steps, c) } else { dx }, ready, way.down);
+    let (want, loss) = (held(dx), held(lost.dx));
+    sheet.within("dx", &back.dx.to_vec(), &want, |i| loss[i] + U * want[i].abs());
+    sheet.within("dv_th", &back.dv_th.to_vec(), &[dv_th], |_| U * dv_th.abs() + lost.dv_th);
     Ok(())
 }
 

@@ -30,6 +30,7 @@ pub fn table(sheet: &mut Sheet) {
     sheet.each("backward through the rate", &uses, |(ready, way)| format!("{}, {}", ready.case.name(), way.name()), through_rate);
     let name = |(ready, way): &(&Ready, Way)| format!("{}, {}", ready.case.name(), way.name());
     sheet.each("through bells as wide as the membranes", &uses, name, adaptive::pdsg);
+    sheet.each("through slopes that follow an attack", &uses, name, adaptive::assg);
     let uses = table.iter().flat_map(|ready| [0, 3, 9, 14, 16].map(|place| (ready, SURROGATES[place])));
     let uses: Vec<(&Ready, Slope, Way)> = uses.enumerate().map(|(i, (ready, slope))| (ready, slope, Way::nth(i, ready.steps()))).collect();
     let name = |(ready, by, way): &(&Ready, Slope, Way)| format!("{}, {}, {}", ready.case.name(), slope(by), way.name());
