@@ -7,7 +7,7 @@ use caltrop::autodiff::Lens;
 use caltrop::base::Result;
 use caltrop::data::Images;
 use caltrop::device::Device;
-use caltrop::drive::{Members, PassOn, Question, Remembering, Seen, Silent, evaluate};
+use caltrop::drive::{Members, PassOn, Question, Seen, Silent, evaluate};
 use caltrop::nn::{Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
@@ -259,22 +259,6 @@ fn batch_of(model: &Model, n: usize) -> Batch {
     Batch::new(model.device(), [n, SIDE, SIDE, 2], &pixels, &labels)
 }
 
-/// ASSG's slopes follow what came before: the second gradient at the same point is another, unless nothing is remembered.
-#[test]
-fn iterations_are_remembered() {
-    let model = network(&cpu(), 3, 5);
-    let (batch, lens) = (batch_of(&model, 3), Lens::credit("assg").unwrap());
-    let gradient = |victim: &dyn Victim| {
-        victim.gradients(&batch.images, &|logits| Ok(logits.clone()), &[lens]).unwrap().remove(0).gradient.to_vec()
-    };
-    let (seen, remembering) = (Seen { model: &model }, Remembering::new(&model));
-    let first = gradient(&seen);
-    assert!(first.iter().any(|&d| d != 0.0));
-    assert_eq!(gradient(&seen), first);
-    assert_eq!(gradient(&remembering), first);
-    assert_ne!(gradient(&remembering), first);
-}
-
 type Perturb<'a> = &'a dyn Fn(&dyn Victim, &Targets) -> Tensor;
 
 #[test]
@@ -286,22 +270,19 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
             ("fab-t", (&|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()) as Perturb),
             ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
             ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
-            ("pgd through pdsg", &|v, t| Attack::Pgd { iterations: 3 }.perturb(v, t, Lens::credit("pdsg").unwrap(), 0.1, &noise).unwrap()),
-            ("pgd through hart", &|v, t| Attack::Pgd { iterations: 3 }.perturb(v, t, Lens::credit("hart").unwrap(), 0.1, &noise).unwrap()),
-            ("pgd through assg", &|v, t| Attack::Pgd { iterations: 3 }.perturb(v, t, Lens::credit("assg").unwrap(), 0.1, &noise).unwrap()),
             ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
         ] {
             let mut known: Option<Vec<f32>> = None;
             for threads in [1, 3] {
                 let device = Device::cpu(Some(threads)).unwrap();
                 let model = network(&device, steps, 5);
-                let batch = batch_of(&model, 11);
+                let (batch, victim) = (batch_of(&model, 11), Seen { model: &model });
                 for packing in [vec![11], vec![1; 11], vec![2, 9], vec![7, 3, 1]] {
                     let mut all = Vec::new();
                     let mut next = 0;
                     for size in packing {
                         let some = batch.some(&(next..next + size).collect::<Vec<_>>());
-                        all.extend(perturb(&Remembering::new(&model), &some.targets()).to_vec());
+                        all.extend(perturb(&victim, &some.targets()).to_vec());
                         next += size;
                     }
                     same_bits(&format!("{name}, T = {steps}"), &all, known.get_or_insert_with(|| all.clone()));

@@ -14,6 +14,7 @@ mod noise;
 mod norm;
 mod pgd;
 mod square;
+mod stable;
 
 pub use apgd::{Apgd, Goal};
 pub use expected::Expected;
@@ -24,6 +25,7 @@ pub use noise::Noise;
 pub use norm::Norm;
 pub use pgd::{Walk, pgd};
 pub use square::{Square, square};
+pub use stable::{Stable, stable};
 
 use crate::autodiff::Lens;
 use crate::base::{Result, fail};

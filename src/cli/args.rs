@@ -272,7 +272,7 @@ pub struct Eval {
     /// Data set (default: the checkpoint's)
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack
+    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, sa-pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Attack with all 19 gradient variants; an image is robust only if it survives each

@@ -46,10 +46,10 @@ pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
 pub fn follows(lens: Lens, attack: Attack, draws: Option<usize>) -> Result<()> {
     match (lens, attack) {
         (Lens::Spiking(Credit::Assg), Attack::FabT { .. } | Attack::Square { .. }) => {
-            Err(usage!("--credit assg: {} takes no images as they are from step to step; use pgd or apgd-ce", attack.name()))
+            Err(usage!("--credit assg: {} takes no images as they are from step to step; use pgd, sa-pgd or apgd-ce", attack.name()))
         }
         (Lens::Spiking(Credit::Assg), Attack::Apgd { goal: Goal::Targeted, .. }) => {
-            Err(usage!("--credit assg: {} is several runs, of fewer and fewer images; use pgd or apgd-ce", attack.name()))
+            Err(usage!("--credit assg: {} is several runs, of fewer and fewer images; use pgd, sa-pgd or apgd-ce", attack.name()))
         }
         (Lens::Spiking(Credit::Assg), _) if draws.is_some() => Err(usage!("--credit assg: it follows single forwards; leave --eot out")),
         _ => Ok(()),

@@ -148,7 +148,8 @@ impl Group {
         };
         if !fits {
             let inputs = Inputs::of(targets, start.as_ref());
-            let (adversarial, recording) = workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start()))?;
+            let (adversarial, recording) =
+                workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start()))?;
             self.recorded = Some(Recorded { recording, inputs, adversarial });
         } else if let Some(recorded) = &mut self.recorded {
             recorded.inputs.overwrite(targets, start.as_ref());
