@@ -179,7 +179,7 @@ struct Run<'a> {
 }
 
 /// When step sizes are looked at: after 22 % of the steps, then at distances that shrink by 3 % down to 6 %.
-struct Checkpoints {
+pub(super) struct Checkpoints {
     window: usize,
     shrink: usize,
     least: usize,
@@ -187,13 +187,13 @@ struct Checkpoints {
 }
 
 impl Checkpoints {
-    fn new(iterations: usize) -> Checkpoints {
+    pub(super) fn new(iterations: usize) -> Checkpoints {
         let share = |of: f64| ((of * iterations as f64) as usize).max(1);
         Checkpoints { window: share(0.22), shrink: share(0.03), least: share(0.06), since: 0 }
     }
 
     /// The number of steps since the last checkpoint, if this step ends at one.
-    fn after_step(&mut self) -> Option<usize> {
+    pub(super) fn after_step(&mut self) -> Option<usize> {
         self.since += 1;
         if self.since < self.window {
             return None;

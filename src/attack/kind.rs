@@ -1,6 +1,6 @@
 //! Attacks by name, and the ensemble of gradient variants.
 
-use super::{Apgd, Fab, Goal, Noise, Objective, Square, Targets, Victim, Walk, fab, fgsm, pgd, rfgsm, square, step};
+use super::{Apgd, Fab, Goal, Noise, Objective, Square, Stable, Targets, Victim, Walk, fab, fgsm, pgd, rfgsm, square, stable, step};
 use crate::autodiff::{Credit, Lens, Surrogate, SurrogateKind};
 use crate::base::{Result, fail, suggest, usage};
 use crate::ops::loss;
@@ -9,8 +9,22 @@ use crate::tensor::Tensor;
 use std::fmt;
 
 /// The attacks that this version carries, by name.
-pub const NAMES: [&str; 13] =
-    ["none", "noise", "gaussian", "fgsm", "rfgsm", "pgd", "tpgd", "pgd-targeted", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square"];
+pub const NAMES: [&str; 14] = [
+    "none",
+    "noise",
+    "gaussian",
+    "fgsm",
+    "rfgsm",
+    "pgd",
+    "tpgd",
+    "pgd-targeted",
+    "sa-pgd",
+    "apgd-ce",
+    "apgd-dlr",
+    "apgd-t",
+    "fab-t",
+    "square",
+];
 
 /// Members of the ensemble.
 pub const ENSEMBLE_SIZE: usize = 19;
@@ -40,6 +54,11 @@ pub enum Attack {
     },
     /// PGD toward the most likely wrong class of the clean image.
     PgdTargeted {
+        /// Steps.
+        iterations: usize,
+    },
+    /// SA-PGD (arXiv 2512.22522) on the cross-entropy in l-inf.
+    SaPgd {
         /// Steps.
         iterations: usize,
     },
@@ -84,6 +103,7 @@ impl Attack {
             "pgd" => Attack::Pgd { iterations: steps.unwrap_or(10) },
             "tpgd" => Attack::Tpgd { iterations: steps.unwrap_or(10) },
             "pgd-targeted" => Attack::PgdTargeted { iterations: steps.unwrap_or(10) },
+            "sa-pgd" => Attack::SaPgd { iterations: steps.unwrap_or(10) },
             "apgd-ce" => apgd(Goal::CrossEntropy),
             "apgd-dlr" => apgd(Goal::Dlr),
             "apgd-t" => apgd(Goal::Targeted),
@@ -113,6 +133,7 @@ impl Attack {
             Attack::Pgd { .. } => "pgd",
             Attack::Tpgd { .. } => "tpgd",
             Attack::PgdTargeted { .. } => "pgd-targeted",
+            Attack::SaPgd { .. } => "sa-pgd",
             Attack::Apgd { goal: Goal::CrossEntropy, .. } => "apgd-ce",
             Attack::Apgd { goal: Goal::Dlr, .. } => "apgd-dlr",
             Attack::Apgd { goal: Goal::Targeted, .. } => "apgd-t",
@@ -126,7 +147,7 @@ impl Attack {
         match *self {
             Attack::FabT { iterations } | Attack::Square { queries: iterations } => Some(iterations),
             Attack::Pgd { iterations } | Attack::Tpgd { iterations } | Attack::PgdTargeted { iterations } => Some(iterations),
-            Attack::Apgd { iterations, .. } => Some(iterations),
+            Attack::SaPgd { iterations } | Attack::Apgd { iterations, .. } => Some(iterations),
             _ => None,
         }
     }
@@ -143,7 +164,7 @@ impl Attack {
 
     /// Whether it can be recorded on a GPU: it is some work to record, and the host decides nothing on its way.
     pub fn is_recordable(&self) -> bool {
-        !matches!(self, Attack::Identity | Attack::FabT { .. } | Attack::Square { .. })
+        !matches!(self, Attack::Identity | Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. })
     }
 
     /// Errors (usage): it is not defined for so few classes.
@@ -158,6 +179,7 @@ impl Attack {
     pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
         match *self {
             Attack::FabT { iterations } => fab(victim, targets, lens, Fab::new(eps, iterations)),
+            Attack::SaPgd { iterations } => stable(victim, targets, lens, Stable { eps, iterations }, noise),
             Attack::Square { queries } => square(victim, targets, lens, Square::new(eps, queries), noise),
             _ => self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref()),
         }
@@ -166,7 +188,7 @@ impl Attack {
     /// The noise that the attack starts from (None: it needs none), of several runs one after the other.
     pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
         let law = match *self {
-            Attack::Identity | Attack::Fgsm | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
+            Attack::Identity | Attack::Fgsm | Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
             Attack::Apgd { goal, iterations, restarts } => {
                 let apgd = Apgd { goal, ball: linf(eps), iterations, restarts };
                 let run = |restart| Noise { restart, ..*noise }.draw(targets, apgd.law());
@@ -181,7 +203,7 @@ impl Attack {
     }
 
     /// As [`Attack::perturb`], from a [`Attack::start`] that was drawn before. Nothing is sent to the device or read from it.
-    /// Errors: FAB-T and Square, which decide on the host as they go.
+    /// Errors: SA-PGD, FAB-T and Square, which go on the host.
     pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, start: Option<&Tensor>) -> Result<Tensor> {
         let entropy = || Objective::CrossEntropy(targets.labels.clone());
         let start = || start.ok_or_else(|| fail!("attack {self}: no noise was drawn for its start"));
@@ -204,7 +226,9 @@ impl Attack {
             Attack::Apgd { goal, iterations, restarts } => {
                 Apgd { goal, ball: linf(eps), iterations, restarts }.perturb(victim, targets, lens, start()?)
             }
-            Attack::FabT { .. } | Attack::Square { .. } => Err(fail!("attack {self}: the host takes part, so it has no start to go from")),
+            Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. } => {
+                Err(fail!("attack {self}: the host takes part, so it has no start to go from"))
+            }
         }
     }
 }
@@ -277,6 +301,7 @@ mod tests {
         assert_eq!(Attack::parse("fab-t", None).unwrap(), Attack::FabT { iterations: 100 });
         assert_eq!(Attack::parse("square", None).unwrap(), Attack::Square { queries: 5000 });
         assert_eq!(Attack::parse("square1000", None).unwrap().to_string(), "SQUARE-1000");
+        assert_eq!(Attack::parse("sa-pgd100", None).unwrap(), Attack::SaPgd { iterations: 100 });
         assert!(Attack::parse("gaussian5", None).is_err());
     }
 

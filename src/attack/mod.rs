@@ -13,6 +13,7 @@ mod kind;
 mod noise;
 mod pgd;
 mod square;
+mod stable;
 
 pub use apgd::{Apgd, Goal};
 pub use expected::Expected;
@@ -22,6 +23,7 @@ pub use kind::{AUTOATTACK, Attack, ENSEMBLE_SIZE, NAMES, autoattack, ensemble};
 pub use noise::Noise;
 pub use pgd::{Walk, pgd};
 pub use square::{Square, square};
+pub use stable::{Stable, stable};
 
 use crate::autodiff::Lens;
 use crate::base::{Result, fail};

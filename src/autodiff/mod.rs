@@ -5,6 +5,7 @@
 //! one forward serves any number of backwards, each with its own surrogate.
 
 use crate::base::{Error, Result, Shape, rng::Philox, usage};
+use crate::device::Device;
 use crate::ops::blend::blend;
 use crate::ops::lif::Spread;
 use crate::ops::norm::{Affine, Moments};
@@ -161,6 +162,8 @@ pub enum Saved {
         frames: Frames,
         /// The spikes (None for ReLU).
         spikes: Option<Data>,
+        /// The slope of each spike `[N,H,W,T,C]`, where an attack's iterations decide it ([`Credit::Assg`]).
+        slopes: Option<Tensor>,
     },
     /// A norm with no neuron behind it.
     Norm {
@@ -213,6 +216,16 @@ impl Saved {
             leaf => vec![leaf],
         }
     }
+
+    /// The same, to be added to.
+    pub fn leaves_mut(&mut self) -> Vec<&mut Saved> {
+        match self {
+            Saved::Block { stem, branch, shortcut, .. } => {
+                stem.iter_mut().chain(branch).chain(shortcut).flat_map(Saved::leaves_mut).collect()
+            }
+            leaf => vec![leaf],
+        }
+    }
 }
 
 /// What a forward kept, layer by layer.
@@ -229,7 +242,7 @@ pub struct Trace {
 
 /// Gradients of a backward.
 pub struct Gradients {
-    /// By parameter slot; None where a parameter has no gradient (v_th at T = 0 or under BPTR).
+    /// By parameter slot; None where a parameter has no gradient (v_th at T = 0, or where the credit does not reach it).
     pub params: Vec<Option<Tensor>>,
     /// Of the images `[N,H,W,C]`, if wanted.
     pub input: Option<Tensor>,
@@ -251,6 +264,9 @@ impl Gradients {
     }
 }
 
+/// The names of `--credit`.
+const CREDITS: [&str; 5] = ["bptt", "rate", "pdsg", "hart", "assg"];
+
 /// A way to look at a spiking network for its gradients: one member of an ensemble attack.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lens {
@@ -266,12 +282,23 @@ impl Lens {
         Ok(Lens::Spiking(Credit::Bptt(Surrogate::new(name.parse()?, gamma)?)))
     }
 
-    /// A lens from `--credit`: bptt, rate. Errors (usage): another name.
+    /// A lens from `--credit`: bptt, rate, pdsg, hart, assg. Errors (usage): another name.
     pub fn credit(name: &str) -> Result<Lens> {
         match name {
             "bptt" => Ok(Lens::default()),
             "rate" | "bptr" => Ok(Lens::Spiking(Credit::Rate)),
-            _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, ["bptt", "rate"]))),
+            "pdsg" => Ok(Lens::Spiking(Credit::Pdsg)),
+            "hart" => Ok(Lens::Spiking(Credit::Hart(Surrogate::default()))),
+            "assg" => Ok(Lens::Spiking(Credit::Assg)),
+            _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, CREDITS))),
+        }
+    }
+
+    /// Errors (usage): it cannot be looked through on this device.
+    pub fn suits(self, device: &Device) -> Result<()> {
+        match self {
+            Lens::Spiking(credit) => credit.suits(device),
+            Lens::Act => Ok(()),
         }
     }
 }
@@ -288,6 +315,9 @@ impl fmt::Display for Lens {
         match self {
             Lens::Spiking(Credit::Bptt(surrogate)) => write!(f, "{surrogate}"),
             Lens::Spiking(Credit::Rate) => f.write_str("BPTR"),
+            Lens::Spiking(Credit::Pdsg) => f.write_str("PDSG"),
+            Lens::Spiking(Credit::Assg) => f.write_str("ASSG"),
+            Lens::Spiking(Credit::Hart(surrogate)) => write!(f, "HART {surrogate}"),
             Lens::Act => f.write_str("Act"),
         }
     }

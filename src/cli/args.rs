@@ -249,13 +249,13 @@ pub struct Convert {
 #[derive(Args)]
 pub struct LensArgs {
     /// Surrogate of backpropagation through time: PCW, EXP, EXP-D, RECT, STE (default: PCW)
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["credit", "lens"])]
+    #[arg(long, value_name = "NAME", group = "shape", conflicts_with = "lens")]
     pub surrogate: Option<String>,
-    /// The surrogate's width or sharpness (default: 1)
-    #[arg(long, value_name = "G", requires = "surrogate", allow_negative_numbers = true)]
+    /// The width or sharpness of the surrogate, or of that of --credit hart (default: 1)
+    #[arg(long, value_name = "G", requires = "shape", allow_negative_numbers = true)]
     pub gamma: Option<f32>,
-    /// How credit returns: bptt, or rate (BPTR)
-    #[arg(long, value_name = "NAME", conflicts_with = "lens")]
+    /// How credit returns: bptt, rate (BPTR); on the CPU also pdsg, hart, assg
+    #[arg(long, value_name = "NAME", group = "shape", conflicts_with = "lens")]
     pub credit: Option<String>,
     /// Another network of the same weights to take gradients from: act (ReLU)
     #[arg(long, value_name = "NAME")]
@@ -273,7 +273,7 @@ pub struct Eval {
     /// Data set (default: the checkpoint's)
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack
+    /// none, noise, gaussian, fgsm, rfgsm, pgd, tpgd, pgd-targeted, sa-pgd, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Attack with all 19 gradient variants; an image is robust only if it survives each

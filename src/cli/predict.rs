@@ -4,8 +4,8 @@ use super::args::{Common, Predict, StatisticsArg};
 use super::commands::device;
 use super::evaluate::{check_steps, lens, set_steps, suits};
 use super::say;
-use crate::autodiff::{Fire, Keep, Lens, Pass, Statistics, Want};
-use crate::base::{Result, ensure, fail, file};
+use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Statistics, Want};
+use crate::base::{Result, ensure, fail, file, usage};
 use crate::checkpoint::{self, Kind, Named, TensorFile};
 use crate::drive::credit;
 use crate::loss;
@@ -17,6 +17,9 @@ use crate::tensor::{Array, Tensor};
 pub fn predict(args: &Predict, common: &Common) -> Result<()> {
     let device = device(common)?;
     let lens = lens(&args.lens)?;
+    if lens == Lens::Spiking(Credit::Assg) {
+        return Err(usage!("--credit assg: it follows the iterations of an attack, and here is none; use another credit"));
+    }
     check_steps("--steps", args.steps)?;
     file::writable(&args.out)?;
     let (mut model, _) = checkpoint::load(&args.checkpoint, &device)?;

@@ -17,7 +17,7 @@ pub use evaluate::{
 pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, RECIPES, Recipe, Select, Selection, Source, Stage, Thresholds, Trial, find};
-pub use seen::{Seen, credit};
+pub use seen::{Remembering, Seen, credit};
 pub use train::{Job, Outcome, Place, Stepper, start, step, train, upload};
 
 /// A ReLU network of a few weights, for the unit tests of this room.

@@ -338,6 +338,25 @@ impl Model {
             .collect()
     }
 
+    /// Give the spikes in `trace` the slopes of ASSG ([`Credit::Assg`]), which follow what `memory` (a layer of neurons each; empty
+    /// before the first) remembers of the points before.
+    ///
+    /// # Errors
+    /// If the trace keeps no currents, or of other images than before.
+    pub fn sharpen(&self, trace: &mut Trace, memory: &mut Vec<lif::Sharpness>) -> Result<()> {
+        let mut layers = 0;
+        for (leaf, saved) in self.leaves().zip(trace.saved.iter_mut().flat_map(Saved::leaves_mut)) {
+            let (Layer::Neuron(neuron), Saved::Neuron { y, affine, spikes: Some(spikes), slopes, .. }) = (leaf, saved) else { continue };
+            let y = y.as_ref().ok_or_else(|| fail!("{}: the trace keeps no current; slopes need Keep::ForInput", neuron.name()))?;
+            if memory.len() == layers {
+                memory.push(lif::Sharpness::default());
+            }
+            *slopes = Some(memory[layers].observe(y, affine.as_ref(), neuron.v_th.value(), neuron.dynamics(spikes.frames()))?);
+            layers += 1;
+        }
+        Ok(())
+    }
+
     /// The membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
     /// device.
     ///

@@ -54,7 +54,7 @@ impl Neuron {
             }
         };
         let kept = pass.keep > Keep::Spikes;
-        let saved = Saved::Neuron { y: kept.then_some(y), affine, moments, frames, spikes };
+        let saved = Saved::Neuron { y: kept.then_some(y), affine, moments, frames, spikes, slopes: None };
         Ok((Signal { data, frames: after }, saved))
     }
 
@@ -67,7 +67,7 @@ impl Neuron {
         want: Want,
         gradients: &mut Gradients,
     ) -> Result<Grad> {
-        let Saved::Neuron { y: Some(y), affine, moments, .. } = saved else {
+        let Saved::Neuron { y: Some(y), affine, moments, slopes, .. } = saved else {
             return Err(fail!("{}: the trace keeps no current; a backward needs Keep::ForInput or Keep::All", self.v_th.name));
         };
         let affine = affine.as_ref();
@@ -78,7 +78,7 @@ impl Neuron {
         let upstream = Upstream { gradient: &dz.tensor, spread: dz.spread };
         let v_th = self.v_th.value();
         let mut learn = |dv_th| {
-            if want.params() && matches!(credit, Credit::Bptt(_)) {
+            if want.params() && credit.reaches_thresholds() {
                 gradients.params[self.v_th.slot] = Some(dv_th);
             }
         };
@@ -86,7 +86,11 @@ impl Neuron {
             return Ok(Grad::plain(match pass.fire {
                 Fire::Relu => relu::backward(y, affine, upstream, down)?,
                 Fire::Spike { steps } => {
-                    let lif::Gradients { dx, dv_th } = lif::backward(y, affine, v_th, self.dynamics(steps), upstream, credit, down)?;
+                    let dynamics = self.dynamics(steps);
+                    let lif::Gradients { dx, dv_th } = match (credit, slopes) {
+                        (Credit::Assg, Some(slopes)) => lif::backward_sloped(y, affine, v_th, dynamics, upstream, slopes, down)?,
+                        _ => lif::backward(y, affine, v_th, dynamics, upstream, credit, down)?,
+                    };
                     learn(dv_th);
                     dx
                 }

@@ -74,6 +74,6 @@ fn answer(product: &Product, neuron: &Neuron, x: Signal, pass: &Pass) -> Result<
             (y, spikes.clone(), Frames::Each(steps), Some(spikes))
         }
     };
-    let spent = Saved::Neuron { y, affine, moments, frames, spikes };
+    let spent = Saved::Neuron { y, affine, moments, frames, spikes, slopes: None };
     Ok((Signal { data: answer, frames: after }, [product.saved(data, frames, pass), spent]))
 }

@@ -1,7 +1,8 @@
 //! Through what a network is looked at: its lens and its steps.
 
 use super::super::args::LensArgs;
-use crate::autodiff::Lens;
+use crate::attack::{Attack, Goal};
+use crate::autodiff::{Credit, Lens, Surrogate};
 use crate::base::{Result, suggest, usage};
 use crate::nn::Model;
 use crate::zoo::MOST_STEPS;
@@ -15,7 +16,13 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
         };
     }
     if let Some(name) = &args.credit {
-        return Lens::credit(name);
+        return match (Lens::credit(name)?, args.gamma) {
+            (Lens::Spiking(Credit::Hart(surrogate)), Some(gamma)) => {
+                Ok(Lens::Spiking(Credit::Hart(Surrogate::new(surrogate.kind, gamma)?)))
+            }
+            (_, Some(gamma)) => Err(usage!("--gamma {gamma}: --credit {name} has no width to set; leave it out, or use --surrogate")),
+            (lens, None) => Ok(lens),
+        };
     }
     match &args.surrogate {
         Some(name) => Lens::surrogate(name, args.gamma.unwrap_or(1.0)),
@@ -23,7 +30,7 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
     }
 }
 
-/// Errors (usage) where gradients of spikes were asked for and there are none.
+/// Errors (usage) where gradients of spikes were asked for and there are none, or none on the model's device.
 pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
     let asked =
         args.surrogate.as_ref().map(|name| format!("--surrogate {name}")).or(args.credit.as_ref().map(|name| format!("--credit {name}")));
@@ -31,6 +38,20 @@ pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
         Some(asked) if model.spec().steps == 0 => {
             Err(usage!("{asked}: this network has no spikes (T = 0), so it has one gradient; leave --surrogate and --credit out"))
         }
+        _ => lens(args)?.suits(model.device()),
+    }
+}
+
+/// Errors (usage) where an attack has no one path whose iterations ASSG could follow.
+pub fn follows(lens: Lens, attack: Attack, draws: Option<usize>) -> Result<()> {
+    match (lens, attack) {
+        (Lens::Spiking(Credit::Assg), Attack::FabT { .. } | Attack::Square { .. }) => {
+            Err(usage!("--credit assg: {} takes no images as they are from step to step; use pgd, sa-pgd or apgd-ce", attack.name()))
+        }
+        (Lens::Spiking(Credit::Assg), Attack::Apgd { goal: Goal::Targeted, .. }) => {
+            Err(usage!("--credit assg: {} is several runs, of fewer and fewer images; use pgd, sa-pgd or apgd-ce", attack.name()))
+        }
+        (Lens::Spiking(Credit::Assg), _) if draws.is_some() => Err(usage!("--credit assg: it follows single forwards; leave --eot out")),
         _ => Ok(()),
     }
 }

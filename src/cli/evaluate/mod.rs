@@ -24,7 +24,7 @@ use serde_json::json;
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attacks = attacks(args)?;
     let lens = lens(&args.lens)?;
-    attacks.iter().try_for_each(|&attack| check(args, attack))?;
+    attacks.iter().try_for_each(|&attack| check(args, attack).and_then(|()| lens::follows(lens, attack, args.eot)))?;
     let device = device(common)?;
     for path in [&args.json, &args.save, &args.grid].into_iter().flatten() {
         file::writable(path)?;

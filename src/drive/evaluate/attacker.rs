@@ -1,11 +1,12 @@
 //! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
 
 use super::Member;
-use crate::attack::{Attack, Expected, Noise, Targets, fgsm_many};
+use crate::attack::{Attack, Expected, Noise, Targets, Victim, fgsm_many};
+use crate::autodiff::{Credit, Lens};
 use crate::base::Result;
 use crate::device::{Recording, Workspace};
 use crate::drive::inputs::Inputs;
-use crate::drive::seen::Seen;
+use crate::drive::seen::{Remembering, Seen};
 use crate::nn::Model;
 use crate::tensor::Tensor;
 use std::ops::Range;
@@ -96,22 +97,38 @@ struct Task<'a> {
 impl Task<'_> {
     /// Call by call, the host taking part; `first` is the number of the first of `members`.
     fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize) -> Result<Vec<Tensor>> {
-        let seen = Seen { model: self.model };
-        let victim = Expected { victim: &seen, draws: self.draws };
         let noise = |member| Noise { member, ..self.noise };
-        let perturb = |(number, member): (u64, &Member)| member.attack.perturb(&victim, targets, member.lens, self.eps, &noise(number));
+        let perturb = |(number, member): (u64, &Member)| {
+            let seen = self.victim(member.lens);
+            let victim = Expected { victim: &*seen, draws: self.draws };
+            member.attack.perturb(&victim, targets, member.lens, self.eps, &noise(number))
+        };
         (first as u64..).zip(members).map(perturb).collect()
     }
 
     fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        let seen = Seen { model: self.model };
-        let victim = Expected { victim: &seen, draws: self.draws };
         match members {
             [Member { attack: Attack::Fgsm, .. }, ..] => {
+                let victim = Expected { victim: &Seen { model: self.model }, draws: self.draws };
                 let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
                 fgsm_many(&victim, targets, &lenses, self.eps)
             }
-            _ => members.iter().map(|member| member.attack.perturb_from(&victim, targets, member.lens, self.eps, start)).collect(),
+            _ => {
+                let perturb = |member: &Member| {
+                    let seen = self.victim(member.lens);
+                    let victim = Expected { victim: &*seen, draws: self.draws };
+                    member.attack.perturb_from(&victim, targets, member.lens, self.eps, start)
+                };
+                members.iter().map(perturb).collect()
+            }
+        }
+    }
+
+    /// The network under an attack through `lens`.
+    fn victim(&self, lens: Lens) -> Box<dyn Victim + '_> {
+        match lens {
+            Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(self.model)),
+            _ => Box::new(Seen { model: self.model }),
         }
     }
 }

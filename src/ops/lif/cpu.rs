@@ -1,8 +1,10 @@
 //! The neuron on the CPU: a pixel at a time, sixteen channels at a time, all steps in registers or first-level cache.
 
+use super::potential::Widths;
 use super::route::Route;
-use super::surrogate::{Slope, WithSlope};
-use super::{Credit, Down, Dynamics, Reset, Upstream};
+use super::surrogate::{Place, Slope, WithSlope};
+use super::{Credit, Down, Dynamics, Reset, Surrogate, Upstream};
+use crate::base::{Result, fail};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::norm::Affine;
 use crate::ops::vector::lanes;
@@ -124,10 +126,10 @@ pub fn backward(
     v_th: f32,
     dynamics: Dynamics,
     upstream: Upstream,
-    credit: Credit,
+    (credit, slopes): (Credit, Option<&Tensor>),
     down: Down,
     dx: &mut Tensor,
-) -> f64 {
+) -> Result<f64> {
     let shape = y.shape();
     let strip = Strip {
         y: y.host(),
@@ -143,19 +145,58 @@ pub fn backward(
     let pixels = shape[0] * shape[1] * shape[2];
     let stride = strip.frames.2 * shape[4];
     let out = Disjoint::new(dx.host_mut());
+    let path = match credit {
+        Credit::Bptt(surrogate) => Path::Through(surrogate),
+        Credit::Pdsg => Path::Bells(Widths::of(y, affine, v_th, dynamics)),
+        Credit::Rate => Path::Rate,
+        Credit::Hart(surrogate) => Path::Averaged(surrogate),
+        Credit::Assg => {
+            let slopes = slopes.ok_or_else(|| fail!("lif: ASSG's slopes come from the iterations of an attack, and there was none"))?;
+            Path::Sloped(Sloped { slopes: slopes.host(), steps: dynamics.steps, channels: shape[4] })
+        }
+    };
     let partial = cpu.map(pixels.div_ceil(STRIP), |i| {
         let range = i * STRIP..((i + 1) * STRIP).min(pixels);
         // SAFETY: the strips do not overlap.
         let dx = unsafe { out.part(range.start * stride..range.end * stride) };
-        match credit {
-            Credit::Bptt(surrogate) => surrogate.with(Bptt { isa: cpu.isa(), strip, range, dx }),
-            Credit::Rate => {
-                rate_strip(cpu.isa(), strip, range, dx);
+        let isa = cpu.isa();
+        match &path {
+            Path::Through(surrogate) => surrogate.with(Bptt { isa, strip, range, dx }),
+            Path::Bells(widths) => Bptt { isa, strip, range, dx }.run(widths.bell()),
+            Path::Sloped(sloped) => Bptt { isa, strip, range, dx }.run(*sloped),
+            Path::Averaged(surrogate) => surrogate.with(Hart { isa, strip, range, dx }),
+            Path::Rate => {
+                rate_strip(isa, strip, range, dx);
                 0.0
             }
         }
     });
-    partial.into_iter().sum()
+    Ok(partial.into_iter().sum())
+}
+
+/// A credit, and what all strips read of it.
+enum Path<'a> {
+    Through(Surrogate),
+    Bells(Widths),
+    Sloped(Sloped<'a>),
+    Rate,
+    Averaged(Surrogate),
+}
+
+/// A slope for each spike, `[N,H,W,T,C]`.
+#[derive(Clone, Copy)]
+struct Sloped<'a> {
+    slopes: &'a [f32],
+    steps: usize,
+    channels: usize,
+}
+
+impl Slope for Sloped<'_> {
+    #[inline(always)]
+    fn at<V: Wide>(&self, _: V, place: Place) -> V {
+        let row = (place.pixel * self.steps + place.step) * self.channels;
+        V::load(&self.slopes[row + place.channels.start..row + place.channels.end])
+    }
 }
 
 struct Bptt<'a> {
@@ -199,7 +240,7 @@ wide! {
                 for (t, &u) in membranes.iter().enumerate().rev() {
                     let dy: V = strip.gradient(start, t, &c);
                     let fired = u.ge(v_th);
-                    let sigma = slope.at(u.sub(v_th));
+                    let sigma = slope.at(u.sub(v_th), Place { pixel, step: t, channels: &c });
                     let gu;
                     match reset {
                         Reset::Hard => {
@@ -227,6 +268,47 @@ wide! {
             }
         }
         dv_th
+    }
+}
+
+struct Hart<'a> {
+    isa: Isa,
+    strip: Strip<'a>,
+    range: Range<usize>,
+    dx: &'a mut [f32],
+}
+
+impl WithSlope<f64> for Hart<'_> {
+    /// Thresholds get nothing.
+    fn run<S: Slope>(self, slope: S) -> f64 {
+        hart_strip(self.isa, self.strip, self.range, slope, self.dx);
+        0.0
+    }
+}
+
+wide! {
+    fn hart_strip[S: Slope](strip: Strip, range: Range<usize>, slope: S, dx: &mut [f32]) {
+        let channels = strip.channels;
+        let steps = strip.dynamics.steps;
+        let (leak, v_th) = (V::splat(strip.dynamics.leak), V::splat(strip.v_th));
+        let y_frames = strip.frames.0;
+        // The held current receives the sum over steps, any other each step's mean.
+        let share = V::splat(if y_frames == 1 { 1.0 } else { 1.0 / steps as f32 });
+        for c in lanes(channels) {
+            let map = coefficients(strip.affine, c.clone());
+            let down = if strip.down == Down::Scaled { map.0 } else { V::splat(1.0) };
+            for ((pixel, start), dx) in strip.route.walk(range.clone()).zip(dx.chunks_exact_mut(channels)) {
+                let y = &strip.y[pixel * y_frames * channels..][..y_frames * channels];
+                let (mut v, mut sum) = (V::splat(0.0), V::splat(0.0));
+                for t in 0..steps {
+                    let row = if y_frames == 1 { 0 } else { t * channels };
+                    let (u, _) = step(V::load(&y[row + c.start..row + c.end]), map, &mut v, leak, v_th, strip.dynamics.reset);
+                    let dy: V = strip.gradient(start, t, &c);
+                    sum = sum.add(dy.mul(slope.at(u.sub(v_th), Place { pixel, step: t, channels: &c })));
+                }
+                sum.mul(share).mul(down).store(&mut dx[c.clone()]);
+            }
+        }
     }
 }
 

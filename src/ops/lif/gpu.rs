@@ -2,6 +2,7 @@
 
 use super::route::Geometry;
 use super::{Credit, Down, Dynamics, NormGradients, Reset, Upstream};
+use crate::base::Result;
 use crate::device::{Gpu, Grid, kernel};
 use crate::ops::launch::{THREADS, Tiling};
 use crate::ops::norm::{Affine, Moving, Normalised, finish};
@@ -68,13 +69,14 @@ pub fn backward(
     credit: Credit,
     down: Down,
     dx: &mut Tensor,
-) -> Tensor {
+) -> Result<Tensor> {
     let (tiling, grid) = Tiling::over(pixels(y), y.shape()[4], BACK_THREADS);
     let (scale, shift) = (affine.map(|affine| &affine.scale), affine.map(|affine| &affine.shift));
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
     let scaled = u32::from(down == Down::Scaled);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
-    match credit {
+    Ok(match credit {
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
         Credit::Rate => {
             let frames = dx.shape()[3] as u32;
             let launch = start(&kernel::lif_rate).array(y).optional(scale).optional(shift).array(v_th).array(upstream.gradient);
@@ -98,7 +100,7 @@ pub fn backward(
                 .go();
             threshold(gpu, &thresholds)
         }
-    }
+    })
 }
 
 /// dL/dv_th from its parts by block.
@@ -116,7 +118,7 @@ pub fn backward_norm(
     dynamics: Dynamics,
     upstream: Upstream,
     credit: Credit,
-) -> NormGradients {
+) -> Result<NormGradients> {
     let channels = y.shape()[4];
     let (tiling, grid) = Tiling::over(pixels(y), channels, BACK_THREADS);
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
@@ -126,6 +128,7 @@ pub fn backward_norm(
     let mut sums = Array::<f64>::unspecified(y.device(), [channels, strips, 2]);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
     let dv_th = match credit {
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
         Credit::Rate => {
             start(&kernel::lif_rate_norm)
                 .array(y)
@@ -162,7 +165,7 @@ pub fn backward_norm(
             threshold(gpu, &thresholds)
         }
     };
-    NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th }
+    Ok(NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th })
 }
 
 pub fn tally(gpu: &Gpu, codes: &Array<u8>) -> Array<u64> {

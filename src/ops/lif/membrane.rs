@@ -9,8 +9,13 @@ use crate::tensor::Tensor;
 /// and in the order of the forward, so u_t ≥ v_th exactly where the neuron fires. Errors: as the forward.
 pub fn membranes(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dynamics) -> Result<Vec<f32>> {
     check(y.shape(), affine, dynamics)?;
+    Ok(spelled_out(y, affine, v_th.to_vec()[0], dynamics))
+}
+
+/// [`membranes`] of a current that was checked.
+pub(super) fn spelled_out(y: &Tensor, affine: Option<&Affine>, v_th: f32, dynamics: Dynamics) -> Vec<f32> {
     let Dynamics { steps, leak, reset } = dynamics;
-    let (frames, channels, v_th) = (y.shape()[3], y.shape()[4], v_th.to_vec()[0]);
+    let (frames, channels) = (y.shape()[3], y.shape()[4]);
     let map = affine.map(|affine| (affine.scale.to_vec(), affine.shift.to_vec()));
     let y = y.to_vec();
     let mut u = vec![0.0; y.len() / frames * steps];
@@ -31,5 +36,5 @@ pub fn membranes(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: D
             }
         }
     }
-    Ok(u)
+    u
 }

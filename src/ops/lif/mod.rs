@@ -8,15 +8,18 @@
 mod cpu;
 mod gpu;
 mod membrane;
+mod potential;
 pub(super) mod route;
+mod sharpness;
 mod surrogate;
 
 pub(super) use cpu::strip;
 pub(super) use gpu::Coded;
 pub use membrane::membranes;
+pub use sharpness::Sharpness;
 pub use surrogate::{Surrogate, SurrogateKind};
 
-use crate::base::{Result, Shape, ensure};
+use crate::base::{Error, Result, Shape, ensure, usage};
 use crate::device::Device;
 use crate::ops::frames::repeat;
 use crate::ops::norm::{self, Affine, Normalised};
@@ -56,6 +59,45 @@ pub enum Credit {
     Bptt(Surrogate),
     /// Through the firing rate (BPTR): dx_t = dy_t·[the neuron fired at all], nothing through the reset.
     Rate,
+    /// PDSG: through time, with a bell whose width is the standard deviation of the membranes around (Lun et al. 2025,
+    /// arXiv 2503.03272; `potential.rs` has the equations). On the CPU alone.
+    Pdsg,
+    /// HART (Hao et al. 2024, "Threaten spiking neural networks through combining rate and temporal information", ICLR):
+    /// dx_t = (1/T)·Σ_s dy_s·σ'(u_s − v_th), the same at every step. Each spike is blamed for its own membrane, nothing
+    /// returns through leak and reset, and blame is averaged over time as a rate's is. On the CPU alone.
+    Hart(Surrogate),
+    /// ASSG: through time, with slopes that follow each membrane over the iterations of an attack, [`Sharpness`]. On the CPU
+    /// alone.
+    Assg,
+}
+
+impl Credit {
+    /// Errors (usage): no kernel computes it on a device of this kind.
+    pub fn suits(self, device: &Device) -> Result<()> {
+        match (self, device) {
+            (Credit::Bptt(_) | Credit::Rate, _) | (_, Device::Cpu(_)) => Ok(()),
+            (Credit::Pdsg | Credit::Hart(_) | Credit::Assg, Device::Gpu(_)) => Err(self.refusal()),
+        }
+    }
+
+    /// Whether it gives thresholds a gradient.
+    pub fn reaches_thresholds(self) -> bool {
+        match self {
+            Credit::Bptt(_) | Credit::Pdsg | Credit::Assg => true,
+            Credit::Rate | Credit::Hart(_) => false,
+        }
+    }
+
+    fn refusal(self) -> Error {
+        let name = match self {
+            Credit::Bptt(_) => "bptt",
+            Credit::Rate => "rate",
+            Credit::Pdsg => "pdsg",
+            Credit::Hart(_) => "hart",
+            Credit::Assg => "assg",
+        };
+        usage!("--credit {name}: no kernel for a GPU; use --device cpu, or --credit bptt or rate")
+    }
 }
 
 /// The upstream gradient of a neuron.
@@ -106,7 +148,8 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     Ok(Data::Spikes { codes, steps: dynamics.steps })
 }
 
-/// Gradients for the upstream gradient of the spikes. Errors: as forward, and a gradient of another shape.
+/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, (usage) a credit
+/// that the device cannot compute, and [`Credit::Assg`], whose slopes [`backward_sloped`] wants.
 pub fn backward(
     y: &Tensor,
     affine: Option<&Affine>,
@@ -116,19 +159,49 @@ pub fn backward(
     credit: Credit,
     down: Down,
 ) -> Result<Gradients> {
+    back(y, affine, v_th, dynamics, upstream, (credit, None), down)
+}
+
+/// [`backward`] through time where each spike has a slope of its own, `slopes` `[N,H,W,T,C]`: [`Credit::Assg`].
+///
+/// Errors: as backward; slopes of another shape.
+pub fn backward_sloped(
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    slopes: &Tensor,
+    down: Down,
+) -> Result<Gradients> {
+    let [n, h, w, c] = [0, 1, 2, 4].map(|axis| y.shape()[axis]);
+    ensure!(slopes.shape() == [n, h, w, dynamics.steps, c].into(), "lif: slopes {} for a current {}", slopes.shape(), y.shape());
+    back(y, affine, v_th, dynamics, upstream, (Credit::Assg, Some(slopes)), down)
+}
+
+fn back(
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    upstream: Upstream,
+    (credit, slopes): (Credit, Option<&Tensor>),
+    down: Down,
+) -> Result<Gradients> {
     check(y.shape(), affine, dynamics)?;
     check_upstream(y, upstream, dynamics.steps)?;
     let shape = y.shape();
     let frames = match credit {
         _ if shape[3] == 1 => 1,
         Credit::Rate if upstream.gradient.shape()[3] == 1 => 1,
+        Credit::Hart(_) => 1,
         _ => dynamics.steps,
     };
     let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
     let dv_th = match y.device() {
-        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx),
+        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx)?,
         Device::Cpu(cpu) => {
-            let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, credit, down, &mut dx);
+            let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, (credit, slopes), down, &mut dx)?;
             Tensor::full(y.device(), [], dv_th as f32)
         }
     };
@@ -158,7 +231,7 @@ pub fn backward_norm(
         Device::Gpu(gpu) => {
             check(y.shape(), Some(norm.affine), dynamics)?;
             check_upstream(y, upstream, dynamics.steps)?;
-            Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit))
+            gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit)
         }
         Device::Cpu(_) => {
             let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;

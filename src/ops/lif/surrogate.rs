@@ -4,6 +4,7 @@ use crate::base::{Error, Result, suggest, usage};
 use crate::ops::wide::{Lanes, Wide, exp};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// The shape of a surrogate derivative σ'(u), u = membrane − threshold.
@@ -102,7 +103,7 @@ impl Surrogate {
         impl WithSlope<f32> for At {
             fn run<S: Slope>(self, slope: S) -> f32 {
                 let mut lanes = [0.0; 1];
-                slope.at(Lanes::splat(self.0)).store(&mut lanes);
+                slope.at(Lanes::splat(self.0), Place { pixel: 0, step: 0, channels: &(0..1) }).store(&mut lanes);
                 lanes[0]
             }
         }
@@ -128,10 +129,20 @@ impl fmt::Display for Surrogate {
     }
 }
 
+/// Whose slope is asked for, where neurons have different ones.
+pub(super) struct Place<'a> {
+    /// The pixel in `[N,H,W]`.
+    pub pixel: usize,
+    /// t.
+    pub step: usize,
+    /// The channels, at most as many as a vector has lanes.
+    pub channels: &'a Range<usize>,
+}
+
 /// σ' as a function of u, compiled into the loops.
 pub(super) trait Slope: Copy + Sync + Send {
-    /// σ'(u).
-    fn at<V: Wide>(&self, u: V) -> V;
+    /// σ'(u) of the neurons at a place.
+    fn at<V: Wide>(&self, u: V, place: Place) -> V;
 }
 
 /// Work that wants a [`Slope`]: a closure generic over it.
@@ -147,7 +158,7 @@ struct Pcw {
 }
 impl Slope for Pcw {
     #[inline(always)]
-    fn at<V: Wide>(&self, u: V) -> V {
+    fn at<V: Wide>(&self, u: V, _: Place) -> V {
         V::splat(self.gamma).sub(u.abs()).max(V::splat(0.0)).mul(V::splat(self.scale))
     }
 }
@@ -159,7 +170,7 @@ struct Exponential {
 }
 impl Slope for Exponential {
     #[inline(always)]
-    fn at<V: Wide>(&self, u: V) -> V {
+    fn at<V: Wide>(&self, u: V, _: Place) -> V {
         exp(u.abs().mul(V::splat(-self.gamma))).mul(V::splat(self.scale))
     }
 }
@@ -171,7 +182,7 @@ struct Rect {
 }
 impl Slope for Rect {
     #[inline(always)]
-    fn at<V: Wide>(&self, u: V) -> V {
+    fn at<V: Wide>(&self, u: V, _: Place) -> V {
         V::splat(self.height).select(u.abs().lt(V::splat(self.half)), V::splat(0.0))
     }
 }
@@ -180,7 +191,7 @@ impl Slope for Rect {
 struct Ste;
 impl Slope for Ste {
     #[inline(always)]
-    fn at<V: Wide>(&self, _: V) -> V {
+    fn at<V: Wide>(&self, _: V, _: Place) -> V {
         V::splat(1.0)
     }
 }

@@ -131,6 +131,12 @@ pub fn neuron_backward(
     surrogate: Surrogate,
     gamma: f64,
 ) -> (Vec<f64>, f64) {
+    let slopes: Vec<f64> = fired.u.iter().map(|u| surrogate.slope(u - neuron.v_th, gamma)).collect();
+    neuron_backward_by(fired, dy, [rows, steps, c], neuron, &slopes)
+}
+
+/// The same with a slope for each spike: [rows, T, C].
+pub fn neuron_backward_by(fired: &Fired, dy: &[f64], [rows, steps, c]: [usize; 3], neuron: Neuron, slopes: &[f64]) -> (Vec<f64>, f64) {
     let (mut dx, mut dv_th) = (vec![0.0; dy.len()], 0.0);
     for r in 0..rows {
         for k in 0..c {
@@ -138,7 +144,7 @@ pub fn neuron_backward(
             for t in (0..steps).rev() {
                 let i = (r * steps + t) * c + k;
                 let (u, s) = (fired.u[i], fired.s[i]);
-                let slope = surrogate.slope(u - neuron.v_th, gamma);
+                let slope = slopes[i];
                 let (gs, gu);
                 match neuron.reset {
                     Reset::Hard => {
@@ -173,6 +179,66 @@ pub fn neuron_backward_rate(fired: &Fired, dy: &[f64], [rows, steps, c]: [usize;
         }
     }
     dx
+}
+
+/// HART: dx_t = mean over s of dy_s·slope_s.
+pub fn neuron_backward_hart(dy: &[f64], [rows, steps, c]: [usize; 3], slopes: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; dy.len()];
+    for r in 0..rows {
+        for k in 0..c {
+            let at = |t: usize| (r * steps + t) * c + k;
+            let mean = (0..steps).map(|t| dy[at(t)] * slopes[at(t)]).sum::<f64>() / steps as f64;
+            (0..steps).for_each(|t| dx[at(t)] = mean);
+        }
+    }
+    dx
+}
+
+/// PDSG's widths [rows, T, C] of membranes [images · pixels, T, C]: the standard deviation of what an image's channel (of one
+/// pixel: an image's layer) had at the steps so far, or 1.
+pub fn pdsg_widths(u: &[f64], [images, pixels, steps, c]: [usize; 4]) -> Vec<f64> {
+    let mut widths = vec![0.0; u.len()];
+    let at = |image: usize, pixel: usize, t: usize, k: usize| ((image * pixels + pixel) * steps + t) * c + k;
+    for image in 0..images {
+        for t in 0..steps {
+            for k in 0..c {
+                let mut group = Vec::new();
+                for pixel in 0..pixels {
+                    for before in 0..=t {
+                        let channels = if pixels == 1 { 0..c } else { k..k + 1 };
+                        group.extend(channels.map(|k| u[at(image, pixel, before, k)]));
+                    }
+                }
+                let mean = group.iter().sum::<f64>() / group.len() as f64;
+                let squares: f64 = group.iter().map(|u| (u - mean).powi(2)).sum();
+                let equal = group.iter().all(|u| *u == group[0]);
+                let width = if equal { 1.0 } else { (squares / (group.len() - 1) as f64).sqrt() };
+                (0..pixels).for_each(|pixel| widths[at(image, pixel, t, k)] = width);
+            }
+        }
+    }
+    widths
+}
+
+/// PDSG's slope at x = u - v_th: the normal density around w/2 of deviation w.
+pub fn pdsg_slope(x: f64, w: f64) -> f64 {
+    (-(x - w / 2.0).powi(2) / (2.0 * w * w)).exp() / ((2.0 * std::f64::consts::PI).sqrt() * w)
+}
+
+/// ASSG's slopes at the last of these iterations, each the u - v_th of every spike.
+pub fn assg_slopes(iterations: &[Vec<f64>]) -> Vec<f64> {
+    use std::f64::consts::PI;
+    let mut slopes = vec![0.0; iterations[0].len()];
+    for (i, slope) in slopes.iter_mut().enumerate() {
+        let (mut mean, mut deviation) = (1.0, 0.0);
+        for x in iterations.iter().map(|x| x[i]) {
+            mean = 0.9 * mean + 0.1 * x.abs();
+            deviation = 0.9 * deviation + 0.1 * (x.abs() - mean).abs();
+            let sharpness = 2.0 / PI * (0.425 * PI).tan() / (mean + 1.5 * deviation + 1e-4);
+            *slope = sharpness / 2.0 / (1.0 + (PI / 2.0 * sharpness * x).powi(2));
+        }
+    }
+    slopes
 }
 
 /// The smallest |u - v_th| of each (row, channel) [rows, C]: below rounding, a float32 path may fire differently.

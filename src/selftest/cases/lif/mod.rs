@@ -1,5 +1,6 @@
 //! The spiking neuron: forward, backward through time with every surrogate, and through the rate.
 
+mod adaptive;
 mod numbers;
 
 use crate::base::{Result, ensure, fail};
@@ -10,7 +11,7 @@ use crate::selftest::data::*;
 use crate::selftest::naive;
 use crate::selftest::sheet::Sheet;
 use crate::tensor::{Data, Tensor};
-use numbers::{Case, Ready, SURROGATES, V_TH, Way, lost, scaled};
+use numbers::{Case, Ready, SURROGATES, Slopes, V_TH, Way, lost, scaled};
 
 /// A surrogate here, the oracle's, and its width.
 type Slope = (SurrogateKind, naive::Surrogate, f32);
@@ -27,6 +28,13 @@ pub fn table(sheet: &mut Sheet) {
     sheet.each("many steps", &long, |(ready, by, _)| format!("{}, {}", ready.case.name(), slope(by)), many_steps);
     let uses: Vec<(&Ready, Way)> = table.iter().flat_map(|ready| (0..8).map(move |i| (ready, Way::nth(i, ready.steps())))).collect();
     sheet.each("backward through the rate", &uses, |(ready, way)| format!("{}, {}", ready.case.name(), way.name()), through_rate);
+    let name = |(ready, way): &(&Ready, Way)| format!("{}, {}", ready.case.name(), way.name());
+    sheet.each("through bells as wide as the membranes", &uses, name, adaptive::pdsg);
+    sheet.each("through slopes that follow an attack", &uses, name, adaptive::assg);
+    let uses = table.iter().flat_map(|ready| [0, 3, 9, 14, 16].map(|place| (ready, SURROGATES[place])));
+    let uses: Vec<(&Ready, Slope, Way)> = uses.enumerate().map(|(i, (ready, slope))| (ready, slope, Way::nth(i, ready.steps()))).collect();
+    let name = |(ready, by, way): &(&Ready, Slope, Way)| format!("{}, {}, {}", ready.case.name(), slope(by), way.name());
+    sheet.each("averaged over time", &uses, name, adaptive::hart);
     let held: Vec<&Ready> = table.iter().filter(|ready| ready.case.held).collect();
     sheet.each("a held current is its copies", &held, |ready| ready.case.name(), |sheet, ready| copies(sheet, ready));
     let fusions = fusions();
@@ -66,7 +74,7 @@ fn through_time(sheet: &mut Sheet, ready: &Ready, (kind, oracle, gamma): Slope, 
     let found = lif::backward(&y, affine.as_ref(), &v_th, case.dynamics, upstream, credit, way.down)?;
     let [_, steps, c] = case.extents();
     let (dx, dv_th) = naive::neuron_backward(&ready.fired, &full, case.extents(), case.neuron(), oracle, f64::from(gamma));
-    let lost = lost(ready, &full, (&dx, oracle, f64::from(gamma)));
+    let lost = lost(ready, &full, &dx, &Slopes::of(ready, oracle, f64::from(gamma)));
     let held = |dx: Vec<f64>| scaled(if case.held { summed(&dx, steps, c) } else { dx }, ready, way.down);
     let (want, loss) = (held(dx), held(lost.dx));
     ensure!(found.dx.shape() == case.with_frames(case.frames()).into(), "dx has shape {}", found.dx.shape());

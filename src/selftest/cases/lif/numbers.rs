@@ -201,32 +201,58 @@ pub struct Lost {
     pub dv_th: f64,
 }
 
-/// The rounding errors of each neuron, carried along to first order (running error analysis, Higham 2002, §3.3): a
-/// bound needs them, because a slope that leans and a reset that is differentiated magnify those of the membrane.
-pub fn lost(ready: &Ready, full: &[f64], (dx, surrogate, gamma): (&[f64], naive::Surrogate, f64)) -> Lost {
+/// The slope of each spike, and what float32 may lose of it: [rows, T, C].
+pub struct Slopes {
+    pub slopes: Vec<f64>,
+    pub lost: Vec<f64>,
+}
+
+impl Slopes {
+    /// A surrogate's.
+    pub fn of(ready: &Ready, surrogate: naive::Surrogate, gamma: f64) -> Slopes {
+        let over = |i: usize| ready.fired.u[i] - f64::from(V_TH);
+        let slopes: Vec<f64> = (0..ready.fired.u.len()).map(|i| surrogate.slope(over(i), gamma)).collect();
+        let lost = |(i, error): (usize, f64)| steepness(surrogate, gamma) * (error + U * over(i).abs()) + 4.0 * U * slopes[i];
+        Slopes { lost: membrane_errors(ready).into_iter().enumerate().map(lost).collect(), slopes }
+    }
+}
+
+/// The rounding errors of the membranes [rows, T, C], carried along.
+pub fn membrane_errors(ready: &Ready) -> Vec<f64> {
     let ([rows, steps, c], neuron, frames) = (ready.case.extents(), ready.case.neuron(), ready.case.frames());
-    let (mut lost, mut squares) = (Lost { dx: vec![0.0; full.len()], dv_th: 0.0 }, 0.0);
+    let mut membranes = vec![0.0; rows * steps * c];
     for (row, k) in (0..rows).flat_map(|row| (0..c).map(move |k| (row, k))) {
-        let at = |t: usize| (row * steps + t) * c + k;
-        let (mut membranes, mut ev) = (vec![0.0; steps], 0.0);
-        for (t, membrane) in membranes.iter_mut().enumerate() {
+        let mut ev = 0.0;
+        for t in 0..steps {
+            let i = (row * steps + t) * c + k;
             let y = ready.y[(row * frames + if frames == 1 { 0 } else { t }) * c + k];
             let current = 2.0 * (y * ready.scale[k]).abs() + ready.shift[k].abs();
-            let (u, s) = (ready.fired.u[at(t)], ready.fired.s[at(t)]);
-            *membrane = neuron.leak * ev + U * (current + 2.0 * u.abs() + neuron.v_th);
-            ev = if neuron.reset == naive::Reset::Hard { (1.0 - s) * *membrane } else { *membrane + U * u.abs() };
+            let (u, s) = (ready.fired.u[i], ready.fired.s[i]);
+            membranes[i] = neuron.leak * ev + U * (current + 2.0 * u.abs() + neuron.v_th);
+            ev = if neuron.reset == naive::Reset::Hard { (1.0 - s) * membranes[i] } else { membranes[i] + U * u.abs() };
         }
+    }
+    membranes
+}
+
+/// The rounding errors of each neuron, carried along to first order (running error analysis, Higham 2002, §3.3): a
+/// bound needs them, because a slope that leans and a reset that is differentiated magnify those of the membrane.
+pub fn lost(ready: &Ready, full: &[f64], dx: &[f64], slopes: &Slopes) -> Lost {
+    let ([rows, steps, c], neuron) = (ready.case.extents(), ready.case.neuron());
+    let (mut lost, mut squares) = (Lost { dx: vec![0.0; full.len()], dv_th: 0.0 }, 0.0);
+    let membranes = membrane_errors(ready);
+    for (row, k) in (0..rows).flat_map(|row| (0..c).map(move |k| (row, k))) {
+        let at = |t: usize| (row * steps + t) * c + k;
         let (mut dv, mut edv, mut threshold, mut sum) = (0.0, 0.0, 0.0, 0.0f64);
         for t in (0..steps).rev() {
-            let (u, s, eu) = (ready.fired.u[at(t)], ready.fired.s[at(t)], membranes[t]);
+            let (u, s, eu) = (ready.fired.u[at(t)], ready.fired.s[at(t)], membranes[at(t)]);
             let (reset, ereset, pass) = match neuron.reset {
                 naive::Reset::Hard => (u, eu, 1.0 - s),
                 naive::Reset::Soft => (neuron.v_th, 0.0, 1.0),
             };
             let gs: f64 = full[at(t)] - dv * reset;
             let egs = edv * reset.abs() + dv.abs() * ereset + U * ((dv * reset).abs() + gs.abs());
-            let slope = surrogate.slope(u - neuron.v_th, gamma);
-            let eslope = steepness(surrogate, gamma) * (eu + U * (u - neuron.v_th).abs()) + 4.0 * U * slope;
+            let (slope, eslope) = (slopes.slopes[at(t)], slopes.lost[at(t)]);
             let through = egs * slope + gs.abs() * eslope;
             let gu = dx[at(t)];
             lost.dx[at(t)] = through + edv * pass + U * ((gs * slope).abs() + gu.abs());
