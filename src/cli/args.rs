@@ -318,6 +318,9 @@ pub struct Eval {
     /// Draw the first images clean, attacked, and their difference x10 (PNG)
     #[arg(long, value_name = "FILE")]
     pub grid: Option<PathBuf>,
+    /// Write a page of it all (HTML in one file)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Leave out the honesty checks
     #[arg(long)]
     pub no_checks: bool,

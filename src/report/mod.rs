@@ -3,6 +3,7 @@
 //! A figure is a list of panels (`figures`), a panel a scene of simple shapes (`scene`, `chart`); the page takes them
 //! as SVG in the colours of its style sheet (`svg`), the files as PNG (`png`).
 
+mod attacked;
 mod chart;
 mod figures;
 mod grid;
@@ -18,6 +19,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use attacked::{Attacked, attacked};
 pub use grid::grid;
 pub use mosaic::{Row, mosaic};
 

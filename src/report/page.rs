@@ -44,11 +44,15 @@ pub(super) fn write(report: &Report) -> Result<String> {
         &format!("<h1>{}</h1>\n{sure}{story}{}", escape(&headline(report)), tiles(report)),
         &sections.concat(),
         &start.version,
+        BESIDE,
     ))
 }
 
-/// The page around what is told: `kicker` are the words above it.
-pub(super) fn frame(recipe: &str, kicker: &[&str], header: &str, main: &str, version: &str) -> String {
+/// Where a run's page has its numbers from.
+pub(super) const BESIDE: &str = " The numbers are in report.json beside this page.";
+
+/// The page around what is told: `kicker` are the words above it, `source` says where the numbers are.
+pub(super) fn frame(recipe: &str, kicker: &[&str], header: &str, main: &str, version: &str, source: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in kicker {
         if !word.is_empty() && !words.contains(word) {
@@ -59,7 +63,7 @@ pub(super) fn frame(recipe: &str, kicker: &[&str], header: &str, main: &str, ver
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
          <header>\n<p class=\"kicker\">{}</p>\n{header}</header>\n<main>\n{main}</main>\n\
-         <footer>Written by Caltrop {}. The numbers are in report.json beside this page.</footer>\n</body>\n</html>\n",
+         <footer>Written by Caltrop {}.{source}</footer>\n</body>\n</html>\n",
         escape(&format!("Caltrop: {recipe}")),
         include_str!("style.css"),
         escape(&words.join(" · ")),
@@ -250,23 +254,23 @@ fn gallery(report: &Report) -> Result<String> {
     let Some(gallery) = report.gallery.as_ref().filter(|gallery| !gallery.items.is_empty()) else { return Ok(String::new()) };
     let mut html = String::new();
     for track in ["robust", "natural"] {
-        let mut shots = String::new();
-        for item in gallery.items.iter().filter(|item| item.track == track) {
-            shots.push_str(&shot(gallery, item)?);
-        }
+        let shots = shots(gallery, |item| item.track == track)?;
         if !shots.is_empty() {
-            let _ = write!(
-                html,
-                "<h3 class=\"{track}\">{} network</h3>\n<ul class=\"shots\" style=\"--shape:{}/{}\">\n{shots}</ul>\n",
-                figures::capital(track),
-                gallery.width,
-                gallery.height
-            );
+            let _ = writeln!(html, "<h3 class=\"{track}\">{} network</h3>\n{shots}", figures::capital(track));
         }
     }
     Ok(format!(
         "<section>\n<h2>Clean and attacked images</h2>\n<p class=\"lead\">Each image as it is, what the attack added ({GAIN} times enlarged, grey is no change), and the sum, with what the spiking network takes it for. A wrong answer is marked ✗ and framed.</p>\n{html}</section>\n"
     ))
+}
+
+/// Those of the gallery's images that are `wanted`, as a list; nothing where there are none.
+pub(super) fn shots(gallery: &Gallery, wanted: impl Fn(&GalleryItem) -> bool) -> Result<String> {
+    let shots: String = gallery.items.iter().filter(|item| wanted(item)).map(|item| shot(gallery, item)).collect::<Result<_>>()?;
+    if shots.is_empty() {
+        return Ok(shots);
+    }
+    Ok(format!("<ul class=\"shots\" style=\"--shape:{}/{}\">\n{shots}</ul>\n", gallery.width, gallery.height))
 }
 
 fn shot(gallery: &Gallery, item: &GalleryItem) -> Result<String> {

@@ -1,7 +1,7 @@
 //! The report of several seeds: means, deviations, and every run beside the others.
 
 use super::chart::{self, Key, WIDTH};
-use super::page::{frame, panels, small_range};
+use super::page::{BESIDE, frame, panels, small_range};
 use super::scene::{Anchor, Ink, Scene, Stroke, Weight};
 use super::svg::escape;
 use super::words::{clean_key, count_whole, duration, hardest_key, percent, result_name};
@@ -23,7 +23,14 @@ pub(super) fn page(summary: &Summary) -> Result<String> {
         circumstances(summary),
     ];
     let header = format!("<h1>{}</h1>\n<p>{}</p>\n{}", escape(&headline(summary)), escape(&story(summary)), tiles(summary));
-    Ok(frame(&summary.recipe, &[&summary.recipe, &summary.network, &summary.dataset], &header, &sections.concat(), &summary.version))
+    Ok(frame(
+        &summary.recipe,
+        &[&summary.recipe, &summary.network, &summary.dataset],
+        &header,
+        &sections.concat(),
+        &summary.version,
+        BESIDE,
+    ))
 }
 
 /// A result without its track, and the track.

@@ -119,6 +119,8 @@ fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
             assert!(said.contains(&format!("{grade} {}", verdict["text"].as_str().unwrap())), "{said}");
         }
         assert!(image::load_from_memory(&house.read("grid.png")).unwrap().width() > 500);
+        let page = String::from_utf8(house.read("page.html")).unwrap();
+        assert!(page.contains("of 8 images withstand AutoAttack at 40/255") && page.contains("FAB-T-100") && page.contains("believed"));
         assert!(said.lines().last().unwrap().contains("AutoAttack at 40/255, 8 images"), "{said}");
     }
 }

@@ -26,7 +26,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let lens = lens(&args.lens)?;
     attacks.iter().try_for_each(|&attack| check(args, attack).and_then(|()| lens::follows(lens, attack, args.eot)))?;
     let device = device(common)?;
-    for path in [&args.json, &args.save, &args.grid].into_iter().flatten() {
+    for path in [&args.json, &args.save, &args.grid, &args.report].into_iter().flatten() {
         file::writable(path)?;
     }
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
@@ -79,6 +79,9 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     }
     if let Some(path) = &args.grid {
         outcome.grid(path)?;
+    }
+    if let Some(path) = &args.report {
+        outcome.page(path, &args.checkpoint.display().to_string())?;
     }
     if let Some(path) = &args.json {
         let one = attacks[0].iterations().filter(|_| attacks.len() == 1);

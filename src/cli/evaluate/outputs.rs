@@ -108,6 +108,31 @@ impl Outcome<'_> {
 
     /// The first images that were right when clean, before and after, as a PNG file.
     pub fn grid(&self, path: &Path) -> Result<()> {
+        file::write(path, &report::grid(&format!("{}, {}", self.data.name, self.question), &self.gallery())?)
+    }
+
+    /// The page.
+    pub fn page(&self, path: &Path, checkpoint: &str) -> Result<()> {
+        let (answer, question) = (self.answer, self.question.to_string());
+        let member = |score: &crate::drive::Score| (score.member.label(&self.question.members), score.accuracy, score.kills);
+        let verdicts = self.honesty.map(Honesty::verdicts).unwrap_or_default();
+        let page = report::attacked(&report::Attacked {
+            names: [checkpoint, self.data.name, &question],
+            images: answer.images,
+            clean: answer.clean,
+            robust: answer.robust,
+            members: answer.members.iter().map(member).collect(),
+            verdicts: verdicts.into_iter().map(|(grade, text)| (grade == Grade::Sound, text)).collect(),
+            ascent: self.honesty.map_or(&[], |honesty| &honesty.ascent),
+            gallery: &self.gallery(),
+            seconds: answer.seconds,
+            version: &version(),
+        })?;
+        file::write(path, page.as_bytes())
+    }
+
+    /// The first images that were right when clean.
+    fn gallery(&self) -> Gallery {
         const SHOWN: usize = 20;
         let (answer, images) = (self.answer, self.question.images);
         let class = |k: usize| self.data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
@@ -127,7 +152,6 @@ impl Outcome<'_> {
         };
         let right = |&id: &usize| answer.predicted[0][id] == i32::from(images.labels[id]);
         let items = (0..answer.images).filter(right).take(SHOWN).map(item).collect();
-        let gallery = Gallery { height: images.height, width: images.width, channels: images.channels, items };
-        file::write(path, &report::grid(&format!("{}, {}", self.data.name, self.question), &gallery)?)
+        Gallery { height: images.height, width: images.width, channels: images.channels, items }
     }
 }
