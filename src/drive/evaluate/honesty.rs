@@ -12,6 +12,7 @@ use crate::drive::train::upload;
 use crate::drive::watch::{self, Watch};
 use crate::nn::Model;
 use crate::ops::{loss, pixel};
+use crate::record::with_interval;
 use crate::tensor::Tensor;
 
 /// Images that are looked at.
@@ -197,13 +198,14 @@ impl Honesty {
             all.push((Grade::Doubtful, "the outputs are probabilities, not logits: a second softmax flattens the gradients".into()));
         }
         if let [.., (before, earlier), (length, last)] = self.curve[..] {
+            let told = |percent| with_interval(percent, self.images);
             all.push(if last < earlier {
                 (
                     Grade::Doubtful,
-                    format!("PGD-{length} breaks more than PGD-{before} ({last:.1} % instead of {earlier:.1} %): the attack is too short"),
+                    format!("PGD-{length} leaves {} %, PGD-{before} {} %: the attack is too short", told(last), told(earlier)),
                 )
             } else {
-                (Grade::Sound, format!("PGD-{length} breaks no more than PGD-{before} ({last:.1} %)"))
+                (Grade::Sound, format!("PGD-{length} leaves {} %, no less than PGD-{before}", told(last)))
             });
         }
         all.sort_by_key(|(grade, _)| *grade == Grade::Sound);
@@ -288,7 +290,7 @@ mod tests {
             (Honesty { transfer: [3, 1], ..sound() }, "breaks 1 of 3 survivors"),
             (Honesty { deterministic: false, ..sound() }, "different logits"),
             (Honesty { probabilities: true, ..sound() }, "probabilities"),
-            (Honesty { curve: vec![(10, 50.0), (100, 40.0)], ..sound() }, "PGD-100 breaks more"),
+            (Honesty { curve: vec![(10, 50.0), (100, 40.0)], ..sound() }, "PGD-100 leaves 40.0 ("),
         ];
         for (honesty, words) in cases {
             let verdicts = honesty.verdicts();
