@@ -75,7 +75,7 @@ fn members(told: &Attacked) -> String {
         );
     }
     format!(
-        "<section>\n<h2>Attack by attack</h2>\n<p class=\"lead\">Robust accuracy under each, and the images that it broke and none before it.</p>\n<div class=\"card scroll\"><table>\n\
+        "<section>\n<h2>Attack by attack</h2>\n<p class=\"lead\">Robust accuracy under each (of those that earlier ones left, where only survivors were passed on), and the images that it broke and none before it.</p>\n<div class=\"card scroll\"><table>\n\
          <thead><tr><th scope=\"col\">Attack</th><th scope=\"col\">Recognised</th><th scope=\"col\">First to break</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
     )
 }

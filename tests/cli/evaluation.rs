@@ -5,7 +5,7 @@ use super::house::{House, RECIPE};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const KEPT: &str = "out/snn.eval-ensemble-pgd-60-at-8-255-seed3";
+const KEPT: &str = "out/snn.eval-ensemble-pgd-400-at-8-255-seed3";
 
 fn house(name: &str) -> House {
     let house = House::new(name);
@@ -17,7 +17,7 @@ fn house(name: &str) -> House {
 
 fn line(fast: &str) -> String {
     format!(
-        "eval out/snn.safetensors --data data --attack pgd --iterations 60 --ensemble {fast} --no-checks --seed 3 --json out.json --save adv"
+        "eval out/snn.safetensors --data data --attack pgd --iterations 400 --ensemble {fast} --no-checks --seed 3 --json out.json --save adv"
     )
 }
 
