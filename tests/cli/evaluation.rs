@@ -99,7 +99,7 @@ fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
     let house = house("auto");
     for (net, checks) in [("ann", 1), ("snn", 2)] {
         let line = format!(
-            "eval out/{net}.safetensors --data data --attack autoattack --images 8 --eps 40 --curve --json out.json --grid grid.png"
+            "eval out/{net}.safetensors --data data --attack autoattack --images 8 --eps 40 --curve --json out.json --grid grid.png --report page.html"
         );
         let said = house.good(&line).out;
         let json = house.json("out.json");
