@@ -11,11 +11,12 @@
 //! The targets are the most likely wrong classes of the clean image in turn; an image that was broken within the radius leaves.
 //! There is one run a target from the clean image itself, so nothing is drawn.
 
-use super::host::{self, Rows, class};
+use super::host::{self, Rows};
 use super::hyperplane::Hyperplane;
 use super::{Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, watch};
+use crate::ops::loss::class;
 use crate::ops::pixel::Norm;
 use crate::tensor::Tensor;
 

@@ -69,8 +69,3 @@ pub fn labels(labels: &Array<i32>, classes: usize) -> Result<Vec<usize>> {
     };
     labels.to_vec().into_iter().map(class).collect()
 }
-
-/// The class of a row of logits, as an evaluation judges it: the first of the largest.
-pub fn class(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best })
-}

@@ -14,11 +14,12 @@
 //!
 //! All draws are keyed by image and query, so an image's fate depends on no other's.
 
-use super::host::{self, Rows, class};
+use super::host::{self, Rows};
 use super::{Noise, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::rng::Philox;
 use crate::base::{Result, watch};
+use crate::ops::loss::class;
 use crate::ops::pixel::Norm;
 use crate::tensor::Tensor;
 

@@ -12,10 +12,11 @@
 //! Steps are taken on the host (docs/adr/0012), each image by itself.
 
 use super::apgd::Checkpoints;
-use super::host::{self, Rows, class};
+use super::host::{self, Rows};
 use super::{Noise, Objective, Response, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::Result;
+use crate::ops::loss::class;
 use crate::ops::pixel::{self, Norm};
 use crate::tensor::Tensor;
 

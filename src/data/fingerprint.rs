@@ -15,11 +15,16 @@ impl Dataset {
         for part in [Some(&self.train), self.validation.as_ref(), Some(&self.test)] {
             sum.update(part.map_or_else(|| Md5::new().finalize(), |images| images.checksum()));
         }
-        hex(sum)
+        hex(&sum.finalize())
     }
 }
 
 impl Images {
+    /// As [`Dataset::fingerprint`], of these images alone.
+    pub fn fingerprint(&self) -> String {
+        hex(&self.checksum())
+    }
+
     fn checksum(&self) -> md5::digest::Output<Md5> {
         let Images { channels, height, width, pixels, labels, classes } = self;
         let mut sum = Md5::new();
@@ -34,8 +39,8 @@ impl Images {
 }
 
 /// The sum in hexadecimal.
-pub(super) fn hex(sum: Md5) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hex(sum: &md5::digest::Output<Md5>) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -138,6 +138,13 @@ pub struct Dataset {
     pub files: Vec<String>,
 }
 
+impl Dataset {
+    /// What class `k` is called: its number where the data set has no names.
+    pub fn class_name(&self, k: usize) -> String {
+        self.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string())
+    }
+}
+
 /// A raw pixel in [0, 1].
 #[inline]
 fn unit(pixel: u8) -> f32 {

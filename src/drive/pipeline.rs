@@ -318,7 +318,7 @@ impl Course<'_> {
         let (before, after): (Vec<u32>, Vec<u32>) = (predict(&images)?, predict(&adversarial)?);
         let pixels: Vec<u8> = adversarial.to_vec().iter().map(|x| (x * 255.0).round() as u8).collect();
         let attacked = crate::data::Images { pixels, ..data.test.slice(0..batch.len()) };
-        let class = |k: usize| data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
+        let class = |k: usize| data.class_name(k);
         let items = (0..attacked.len()).map(|i| {
             let label = usize::from(data.test.labels[i]);
             GalleryItem {

@@ -95,6 +95,23 @@ fn an_interrupt_says_what_is_kept_and_another_question_starts_afresh() {
 }
 
 #[test]
+fn another_source_is_another_question() {
+    let house = house("source");
+    let line = format!("{} --source source", line(""));
+    std::fs::copy(house.root.join("out/snn.safetensors"), house.root.join("source")).unwrap();
+    let mut child = house.command(&line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while pages(&house) < 1 {
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(child.try_wait().unwrap().is_none(), "over before it could be killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    house.good("convert out/ann.safetensors --data data --batches 2 --calibration-steps 5 --steps 4 --out source --quiet");
+    let said = house.good(&format!("{line} --resume")).err;
+    assert!(said.contains("nothing was kept"), "{said}");
+}
+
+#[test]
 fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
     let house = house("auto");
     for (net, checks) in [("ann", 1), ("snn", 2)] {

@@ -24,7 +24,6 @@ pub fn store(args: &Eval, question: &Question, held: &[String], watch: &dyn Watc
     }
     let (store, pages) = Store::open(&folder, &text, args.resume)?;
     if args.resume {
-        watch.begin("", 0);
         watch.end(&match pages.len() {
             0 => format!("--resume: nothing was kept in {}; from the beginning", folder.display()),
             pages => format!("{pages} batches were done before"),

@@ -54,15 +54,18 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     };
     let watch = Shown::new(common.quiet);
     if let Some(draws) = args.eot {
-        watch.begin("", 0);
         watch.end(&format!(
             "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
         ));
     }
     let held = [
         format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
-        format!("images {} of {}", count, data.fingerprint()),
-        format!("source {:?}, {} draws", source.as_ref().map(|source| source.spec().steps), question.draws),
+        format!("images {} of {}", count, data.test.fingerprint()),
+        match (&args.source, &source) {
+            (Some(path), Some(source)) => format!("source {}, T = {}", data::fetch::checksum(path)?, source.spec().steps),
+            _ => "source itself".to_string(),
+        },
+        format!("{} draws", question.draws),
         format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
     ];
     let store = kept::store(args, &question, &held, &watch)?;

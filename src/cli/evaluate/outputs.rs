@@ -135,7 +135,7 @@ impl Outcome<'_> {
     fn gallery(&self) -> Gallery {
         const SHOWN: usize = 20;
         let (answer, images) = (self.answer, self.question.images);
-        let class = |k: usize| self.data.class_names.get(k).map_or_else(|| k.to_string(), |name| name.to_string());
+        let class = |k: usize| self.data.class_name(k);
         let item = |id: usize| {
             let label = usize::from(images.labels[id]);
             let pixels = &answer.adversarial[id * images.size()..(id + 1) * images.size()];

@@ -142,7 +142,7 @@ pub fn checksum(path: &Path) -> Result<String> {
     loop {
         watch::check().map_err(|_| interrupted(path, "it is being checked"))?;
         match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hex(sum)),
+            0 => return Ok(hex(&sum.finalize())),
             count => sum.update(&buffer[..count]),
         }
     }

@@ -20,8 +20,6 @@ pub struct Board {
     clean: Vec<bool>,
     /// `[member][image]`.
     verdicts: Vec<Vec<Verdict>>,
-    /// The member that broke each image first.
-    first: Vec<Option<usize>>,
     /// `[N,H,W,C]`: of each image the first that broke it, else the last; clean where that is wrong already.
     adversarial: Vec<f32>,
 }
@@ -30,13 +28,7 @@ impl Board {
     /// Before the first attack: which images are right when clean, and the images `[N,H,W,C]`.
     pub fn new(clean: Vec<bool>, images: Vec<f32>, members: usize) -> Board {
         let count = clean.len();
-        Board {
-            size: images.len() / count.max(1),
-            clean,
-            verdicts: vec![vec![Verdict::Open; count]; members],
-            first: vec![None; count],
-            adversarial: images,
-        }
+        Board { size: images.len() / count.max(1), clean, verdicts: vec![vec![Verdict::Open; count]; members], adversarial: images }
     }
 
     /// The images that all of these members still have to attack: those right when clean that some of them has not seen, and,
@@ -44,7 +36,7 @@ impl Board {
     pub fn waiting(&self, members: std::ops::Range<usize>, survivors: bool) -> Vec<usize> {
         let open = |&image: &usize| {
             let unseen = members.clone().any(|member| self.verdicts[member][image] == Verdict::Open);
-            self.clean[image] && unseen && !(survivors && self.first[image].is_some())
+            self.clean[image] && unseen && !(survivors && self.first(image).is_some())
         };
         (0..self.clean.len()).filter(open).collect()
     }
@@ -54,7 +46,7 @@ impl Board {
         let last = member + 1 == self.verdicts.len();
         let mut page = Page { member, places: places.to_vec(), robust: robust.to_vec(), kept: Vec::new(), adversarial: Vec::new() };
         for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.chunks_exact(self.size.max(1))) {
-            let untouched = self.first[place].is_none_or(|first| first == member);
+            let untouched = self.first(place).is_none_or(|first| first == member);
             if untouched && (last || !robust) {
                 page.kept.push(place);
                 page.adversarial.extend_from_slice(image);
@@ -68,9 +60,6 @@ impl Board {
     pub fn take(&mut self, page: &Page) {
         for (&place, &robust) in page.places.iter().zip(&page.robust) {
             self.verdicts[page.member][place] = if robust { Verdict::Robust } else { Verdict::Broken };
-            if !robust && self.first[place].is_none() {
-                self.first[place] = Some(page.member);
-            }
         }
         for (&place, image) in page.kept.iter().zip(page.adversarial.chunks_exact(self.size.max(1))) {
             self.adversarial[place * self.size..(place + 1) * self.size].copy_from_slice(image);
@@ -79,7 +68,7 @@ impl Board {
 
     /// The images right when clean that no member broke.
     pub fn survivors(&self) -> usize {
-        self.clean.iter().zip(&self.first).filter(|(clean, first)| **clean && first.is_none()).count()
+        (0..self.clean.len()).filter(|&image| self.clean[image] && self.first(image).is_none()).count()
     }
 
     /// The images right when clean.
@@ -91,19 +80,19 @@ impl Board {
     /// on survivors, an image that an earlier one broke counts as broken.
     pub fn tally(&self, member: usize) -> (usize, usize) {
         let right = |(image, verdict): (usize, &Verdict)| {
-            let earlier = *verdict == Verdict::Open && self.first[image].is_some_and(|first| first < member);
+            let earlier = *verdict == Verdict::Open && self.first(image).is_some_and(|first| first < member);
             self.clean[image] && *verdict != Verdict::Broken && !earlier
         };
         let verdicts = &self.verdicts[member];
         (
             verdicts.iter().enumerate().filter(|&(image, verdict)| right((image, verdict))).count(),
-            self.first.iter().filter(|&&first| first == Some(member)).count(),
+            (0..self.clean.len()).filter(|&image| self.first(image) == Some(member)).count(),
         )
     }
 
-    /// The member that broke each image first.
-    pub fn first(&self) -> &[Option<usize>] {
-        &self.first
+    /// The member that broke this image first.
+    pub fn first(&self, image: usize) -> Option<usize> {
+        (0..self.verdicts.len()).find(|&member| self.verdicts[member][image] == Verdict::Broken)
     }
 
     /// The adversarial images, `[N,H,W,C]`.
@@ -139,7 +128,8 @@ mod tests {
         let pages =
             [one.enter(0, &[0, 1, 3], &[false, true, true], &[1.0; 6]), one.enter(1, &[1, 3], &[true, false], &[2.0, 2.0, 3.0, 3.0])];
         pages.iter().for_each(|page| two.take(page));
-        assert_eq!((one.adversarial(), one.first(), one.tally(1)), (two.adversarial(), two.first(), two.tally(1)));
+        let firsts = |board: &Board| (0..4).map(|image| board.first(image)).collect::<Vec<_>>();
+        assert_eq!((one.adversarial(), firsts(&one), one.tally(1)), (two.adversarial(), firsts(&two), two.tally(1)));
         assert!(two.waiting(1..2, true).is_empty() && two.waiting(1..2, false) == [0]);
         assert_eq!(two.tally(1), (1, 1), "what the first broke is not right under the second");
     }

@@ -186,8 +186,7 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     let (adversarial, again) = (board.adversarial().to_vec(), trial.predict(board.adversarial())?);
     let farthest = trial.distance(&images, &adversarial)?;
     let survived: Vec<bool> = board.clean().iter().zip(right(&again)).map(|(&clean, right)| clean && right).collect();
-    let changed =
-        survived.iter().zip(board.first()).zip(board.clean()).filter(|((now, first), clean)| **now != (first.is_none() && **clean));
+    let changed = (0..count).filter(|&image| survived[image] != (board.clean()[image] && board.first(image).is_none()));
     let recheck = Recheck { farthest, changed: changed.count() };
     let percent = |part: usize| 100.0 * part as f64 / count as f64;
     let holds = |flags: &[bool]| percent(flags.iter().filter(|&&flag| flag).count());

@@ -38,8 +38,8 @@ pub fn paired(adv: &Tensor, clean: &Tensor, loss: impl Fn(&[f32], &[f32], usize,
     Paired { values, dadv, dclean }
 }
 
-/// The first of the largest.
-fn best(z: &[f32]) -> usize {
+/// The class of one row of logits: the first of the largest.
+pub fn best(z: &[f32]) -> usize {
     (1..z.len()).fold(0, |best, k| if z[k] > z[best] { k } else { best })
 }
 

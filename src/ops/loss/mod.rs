@@ -7,6 +7,8 @@
 mod cpu;
 mod gpu;
 
+pub use cpu::best as class;
+
 use crate::base::{Result, ensure};
 use crate::device::{Device, kernel};
 use crate::tensor::{Array, Tensor};
