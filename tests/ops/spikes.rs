@@ -50,6 +50,21 @@ impl Case {
         Weight::new(tensor(device, self.weight, &random("w", self.weight.iter().product())))
     }
 
+    /// A gradient of what [`Case::run`] makes.
+    fn dy(&self) -> Vec<f64> {
+        let [n, h, w, f, _] = self.input;
+        let [out, kh, kw, _] = self.weight;
+        let side = |side: usize, kernel: usize| (side + 2 * self.pad - kernel) / self.stride + 1;
+        random("dy", n * side(h, kh) * side(w, kw) * f * out)
+    }
+
+    /// The weight's gradient at `x` and `dy`.
+    fn back(&self, device: &Device, x: &Data, dy: &[f64]) -> Vec<f32> {
+        let shape = conv::forward(x, &self.weight(device), None, self.stride, self.pad).unwrap().shape();
+        let dy: Vec<f32> = dy.iter().map(|&dy| dy as f32).collect();
+        conv::backward_weight(x, &Tensor::from_slice(device, shape, &dy), self.weight.into(), self.stride, self.pad).unwrap().to_vec()
+    }
+
     fn run(&self, x: &Data, weight: &Weight) -> Tensor {
         conv::forward(x, weight, None, self.stride, self.pad).unwrap()
     }
@@ -73,6 +88,23 @@ proptest! {
             // A single step is left to the dense product, which fuses its multiply-adds where it can.
             if case.input[3] > 1 {
                 same_bits("another device", &y, first.get_or_insert_with(|| y.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn weight_gradients_of_spikes_are_those_of_their_numbers_and_all_instruction_sets_give_the_same_bits(case in cases()) {
+        let (x, dy) = (case.x(), case.dy());
+        let mut first: Option<Vec<f32>> = None;
+        for device in devices::cpus() {
+            let (codes, numbers) = (data(&device, case.form, case.input, &x), Data::Real(tensor(&device, case.input, &x)));
+            let dw = twice(&device, "backward weight", || vec![Tensor::from_slice(&device, case.weight, &case.back(&device, &codes, &dy))]).remove(0);
+            let size: Vec<f64> = case.back(&device, &numbers, &sizes(&dy)).into_iter().map(f64::from).collect();
+            let want: Vec<f64> = case.back(&device, &numbers, &dy).into_iter().map(f64::from).collect();
+            let terms = walk(dy.len() / case.weight[0]);
+            within("dw", &dw, &want, |i| terms * size[i]);
+            if case.input[3] > 1 {
+                same_bits("another device", &dw, first.get_or_insert_with(|| dw.clone()));
             }
         }
     }
@@ -126,7 +158,8 @@ fn any_number_of_threads_gives_the_same_bits() {
         let case = Case { form, density: 0.2, input, weight, stride: 1, pad: weight[1] / 2 };
         let run = |threads: usize| {
             let device = Device::cpu(Some(threads)).unwrap();
-            case.run(&data(&device, form, input, &case.x()), &case.weight(&device)).to_vec()
+            let x = data(&device, form, input, &case.x());
+            [case.run(&x, &case.weight(&device)).to_vec(), case.back(&device, &x, &case.dy())].concat()
         };
         let one = run(1);
         for threads in [2, 3, 4] {
@@ -157,6 +190,26 @@ fn sums_of_8192_weights_of_one_sign_are_off_by_3_roundings_at_most() {
                     device.describe()
                 );
             }
+        }
+    }
+}
+
+/// A single accumulator of 16,384 pixels would be off by ten times the bound.
+#[test]
+fn weight_gradients_of_16384_pixels_of_one_sign_are_off_by_3_roundings_at_most() {
+    let (input, outputs) = ([16, 32, 32, 8, 1], 16);
+    let pixels = 16 * 32 * 32 * 8;
+    for (form, density) in [(Form::Spikes, 0.3), (Form::Spikes, 1.0), (Form::Quarters, 0.4)] {
+        let (x, dy) = (values(form, pixels, density), between("dy", outputs * pixels, 0.0, 1.0));
+        let case = Case { form, density, input, weight: [outputs, 1, 1, 1], stride: 1, pad: 0 };
+        for device in devices::cpus() {
+            let dw = case.back(&device, &data(&device, form, input, &x), &dy);
+            let off = dw.iter().enumerate().map(|(output, &dw)| {
+                let want: f64 = x.iter().zip(dy[output..].iter().step_by(outputs)).map(|(x, dy)| x * dy).sum();
+                ((f64::from(dw) - want) / want / U).powi(2)
+            });
+            let off = (off.sum::<f64>() / outputs as f64).sqrt();
+            assert!(off <= 3.0, "{form:?}, {density} on {}: {off} roundings at the root mean square", device.describe());
         }
     }
 }

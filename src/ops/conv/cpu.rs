@@ -3,7 +3,7 @@
 use super::patches::Patches;
 use super::{Firing, Geometry, spikes, strided, winograd};
 use crate::device::{Cpu, Disjoint};
-use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Weight, accumulate, multiply, rounding};
+use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Turned, Weight, accumulate, multiply, rounding};
 use crate::ops::vector::simd;
 use crate::tensor::{Data, Tensor};
 use std::ops::Range;
@@ -140,19 +140,13 @@ fn backward_input_by_scatter(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
 
 pub fn backward_weight(cpu: &Cpu, geometry: &Geometry, x: &Data, dy: &Tensor) -> Tensor {
     let (x, dy) = (&rounding::activation(cpu, x), &rounding::operand(cpu, dy));
-    let (patch, outputs) = (geometry.patch(), geometry.out_channels as usize);
+    if spikes::takes(geometry, x) {
+        return spikes::backward_weight(cpu, geometry, x, dy);
+    }
+    let outputs = geometry.out_channels as usize;
     let sums = accumulate(x.device(), &Patches::of(geometry, x), &Outer { values: dy.host(), columns: outputs });
-    let sums = sums.host();
     let mut dw = Tensor::unspecified(x.device(), geometry.weight_shape());
-    let out = Disjoint::new(dw.host_mut());
-    cpu.each(outputs.div_ceil(PANEL), |index| {
-        let (panel, width) = (&sums[index * patch * PANEL..][..patch * PANEL], (outputs - index * PANEL).min(PANEL));
-        // SAFETY: each panel's outputs are another part.
-        let out = unsafe { out.part(index * PANEL * patch..(index * PANEL + width) * patch) };
-        for (lane, row) in out.chunks_exact_mut(patch.max(1)).enumerate() {
-            row.iter_mut().zip(panel.chunks_exact(PANEL)).for_each(|(w, lanes)| *w = lanes[lane]);
-        }
-    });
+    Turned::new(&mut dw, geometry.patch(), outputs).put_all(cpu, sums.host());
     dw
 }
 

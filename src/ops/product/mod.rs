@@ -16,7 +16,7 @@ mod transposed;
 pub use kernel::{Rows, Run, Segments, Sink, TILE_ROWS, multiply, tile};
 pub use panels::{PANEL, Panels};
 pub use split::Side;
-pub use transposed::{Outer, accumulate};
+pub use transposed::{Outer, Turned, accumulate, reduce};
 
 use crate::device::{Cpu, Gpu};
 use crate::tensor::{Array, Tensor};

@@ -3,6 +3,7 @@
 use super::kernel::{Rows, Run, check, with_scratch};
 use super::panels::PANEL;
 use crate::device::{Buffer, Cpu, Device, Disjoint, Isa};
+use crate::tensor::Tensor;
 use std::ops::Range;
 
 /// The right factor of a weight gradient: gradients row by row, `[rows][columns]` contiguous.
@@ -44,8 +45,8 @@ pub fn accumulate(device: &Device, rows: &impl Rows, outer: &Outer) -> Buffer<f3
     reduce(cpu, partial, parts, size)
 }
 
-/// Adds the parts in order into the first.
-fn reduce(cpu: &Cpu, mut partial: Buffer<f32>, parts: usize, size: usize) -> Buffer<f32> {
+/// Adds the parts `[part][size]` in order into the first.
+pub fn reduce(cpu: &Cpu, mut partial: Buffer<f32>, parts: usize, size: usize) -> Buffer<f32> {
     let (first, rest) = partial.host_mut().split_at_mut(size);
     if parts > 1 {
         let first = Disjoint::new(first);
@@ -61,6 +62,45 @@ fn reduce(cpu: &Cpu, mut partial: Buffer<f32>, parts: usize, size: usize) -> Buf
         });
     }
     partial
+}
+
+/// A weight gradient `[columns][depth]` that is written panel by panel, each `[depth][32]`.
+pub struct Turned<'a> {
+    out: Disjoint<'a, f32>,
+    depth: usize,
+    columns: usize,
+}
+
+impl<'a> Turned<'a> {
+    /// Of `dw`, whose numbers are `[columns][depth]`.
+    pub fn new(dw: &'a mut Tensor, depth: usize, columns: usize) -> Turned<'a> {
+        assert_eq!(dw.shape().count(), depth * columns, "a weight gradient of another size");
+        Turned { out: Disjoint::new(dw.host_mut()), depth, columns }
+    }
+
+    /// All panels, `[panel][depth][32]`.
+    pub fn put_all(&self, cpu: &Cpu, panels: &[f32]) {
+        let size = self.depth * PANEL;
+        // SAFETY: each panel is written once.
+        cpu.each(self.columns.div_ceil(PANEL), |index| unsafe { self.put(index, &panels[index * size..][..size]) });
+    }
+
+    /// Panel `index`.
+    ///
+    /// # Safety
+    /// Nobody else writes it meanwhile.
+    pub unsafe fn put(&self, index: usize, panel: &[f32]) {
+        /// Rows of a panel that are turned together: a cache line of every column.
+        const ROWS: usize = 16;
+        let (depth, width) = (self.depth, (self.columns - index * PANEL).min(PANEL));
+        // SAFETY: each panel's columns are another part.
+        let out = unsafe { self.out.part(index * PANEL * depth..(index * PANEL + width) * depth) };
+        for (k, rows) in (0..depth).step_by(ROWS).zip(panel.chunks(ROWS * PANEL)) {
+            for (lane, column) in out.chunks_exact_mut(depth).enumerate() {
+                column[k..].iter_mut().zip(rows.chunks_exact(PANEL)).for_each(|(w, lanes)| *w = lanes[lane]);
+            }
+        }
+    }
 }
 
 fn accumulate_part(cpu: &Cpu, rows: &impl Rows, depth: usize, outer: &Outer, blocks: Range<usize>, panels: Range<usize>, out: &mut [f32]) {

@@ -33,74 +33,94 @@ impl<'a> Codes<'a> {
     }
 }
 
-/// What is not silent in one image: an entry is `key << 16 | place`, its place that of the input in its row of the image,
-/// x·C + c, modulo 2^16. Pixels lie one after the other, plane after plane.
-#[derive(Default)]
-pub struct Active {
-    entries: Vec<u32>,
+/// What is not silent in one image, its place that of the input in its row of the image, x·C + c, modulo 2^16. Pixels lie one
+/// after the other, plane after plane. An entry `E` is
+///
+/// - u32: `key << 16 | place`, of a pooled input one for each kind of key;
+/// - u64: `code << 32 | place`, of every input one: the code as it is stored.
+pub struct Active<E> {
+    entries: Vec<E>,
     /// Where each (plane, pixel) begins, and the end.
     starts: Vec<u32>,
     pixels: usize,
 }
 
-impl Active {
-    /// Fill with image `image`.
+impl<E> Default for Active<E> {
+    fn default() -> Self {
+        Active { entries: Vec::new(), starts: Vec::new(), pixels: 0 }
+    }
+}
+
+impl Active<u32> {
+    /// Fill with the keys of image `image`.
     pub fn find(&mut self, g: &Extents, codes: &Codes, image: usize) {
+        match codes {
+            Codes::Spikes(codes) => self.fill(g, codes, image, 1, |entries, byte, place| {
+                entries[0] = u32::from(byte) << 16 | place;
+                usize::from(byte != 0)
+            }),
+            Codes::Quarters(codes) => self.fill(g, codes, image, 3, |entries, nibbles, place| {
+                let mut end = 0;
+                for (bit, kind) in [(0, 1), (1, 2), (2, 0)] {
+                    let byte = byte_of(nibbles >> bit);
+                    entries[end] = (kind << 8 | byte) << 16 | place;
+                    end += usize::from(byte != 0);
+                }
+                end
+            }),
+        }
+    }
+}
+
+impl Active<u64> {
+    /// Fill with the codes of image `image`.
+    pub fn find_codes(&mut self, g: &Extents, codes: &Codes, image: usize) {
+        let write = |entries: &mut [u64], code: u32, place: u32| {
+            entries[0] = u64::from(code) << 32 | u64::from(place);
+            usize::from(code != 0)
+        };
+        match codes {
+            Codes::Spikes(codes) => self.fill(g, codes, image, 1, |entries, byte, place| write(entries, byte.into(), place)),
+            Codes::Quarters(codes) => self.fill(g, codes, image, 1, write),
+        }
+    }
+}
+
+impl<E: Copy + Default> Active<E> {
+    /// `write` puts the entries of one input, `most` at most, at the front and returns how many: written always, kept where
+    /// they are not silent, so that no branch can be guessed wrong.
+    fn fill<C: Copy>(&mut self, g: &Extents, codes: &[C], image: usize, most: usize, write: impl Fn(&mut [E], C, u32) -> usize) {
         let (planes, channels) = (planes(g.frames), g.in_channels);
         self.pixels = g.in_height * g.in_width;
         self.starts.clear();
         self.entries.clear();
         for plane in 0..planes {
             for pixel in 0..self.pixels {
-                self.starts.push(self.entries.len() as u32);
+                let mut end = self.entries.len();
+                self.starts.push(end as u32);
+                self.entries.resize(end + most * channels, E::default());
                 let at = ((image * self.pixels + pixel) * planes + plane) * channels;
-                let place = (pixel % g.in_width * channels) as u32;
-                match codes {
-                    Codes::Spikes(codes) => self.spikes(&codes[at..at + channels], place),
-                    Codes::Quarters(codes) => self.quarters(&codes[at..at + channels], place),
+                for (place, &code) in (pixel % g.in_width * channels..).zip(&codes[at..at + channels]) {
+                    end += write(&mut self.entries[end..], code, place as u32 & 0xffff);
                 }
+                self.entries.truncate(end);
             }
         }
         self.starts.push(self.entries.len() as u32);
     }
 
     /// What lies under the kernel at output pixel (oh, ow).
-    pub fn under<'a>(&'a self, g: &'a Extents, plane: usize, oh: usize, ow: usize) -> Under<'a> {
+    pub fn under<'a>(&'a self, g: &'a Extents, plane: usize, oh: usize, ow: usize) -> Under<'a, E> {
         let column = |at: usize| at.saturating_sub(g.pad).min(g.in_width);
         let columns = [column(ow * g.stride), column(ow * g.stride + g.kernel_width)];
         Under { active: self, g, first: plane * self.pixels, corner: [oh * g.stride, ow * g.stride], columns, kh: 0 }
-    }
-
-    fn spikes(&mut self, codes: &[u8], place: u32) {
-        let mut end = self.entries.len();
-        self.entries.resize(end + codes.len(), 0);
-        for (c, &byte) in codes.iter().enumerate() {
-            // Written always, kept where it is not silent: no branch to guess wrong.
-            self.entries[end] = u32::from(byte) << 16 | (place + c as u32) & 0xffff;
-            end += usize::from(byte != 0);
-        }
-        self.entries.truncate(end);
-    }
-
-    fn quarters(&mut self, codes: &[u32], place: u32) {
-        let mut end = self.entries.len();
-        self.entries.resize(end + 3 * codes.len(), 0);
-        for (c, &nibbles) in codes.iter().enumerate() {
-            for (bit, kind) in [(0, 1), (1, 2), (2, 0)] {
-                let byte = byte_of(nibbles >> bit);
-                self.entries[end] = (kind << 8 | byte) << 16 | (place + c as u32) & 0xffff;
-                end += usize::from(byte != 0);
-            }
-        }
-        self.entries.truncate(end);
     }
 }
 
 /// The rows of a kernel that are inside, each a stretch of entries (it lies over neighbouring pixels) and what takes an entry's
 /// place to its row of the packed weights, tap · C_in + channel, modulo 2^16.
-#[derive(Clone, Copy)]
-pub struct Under<'a> {
-    active: &'a Active,
+pub struct Under<'a, E> {
+    active: &'a Active<E>,
     g: &'a Extents,
     /// First pixel of the plane.
     first: usize,
@@ -111,8 +131,16 @@ pub struct Under<'a> {
     kh: usize,
 }
 
-impl<'a> Iterator for Under<'a> {
-    type Item = (&'a [u32], u16);
+impl<E> Clone for Under<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Under<'_, E> {}
+
+impl<'a, E> Iterator for Under<'a, E> {
+    type Item = (&'a [E], u16);
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {

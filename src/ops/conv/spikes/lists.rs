@@ -49,7 +49,7 @@ pub struct List<'a> {
 /// What making lists needs.
 pub struct Scratch {
     /// What is not silent in the image.
-    pub active: Active,
+    pub active: Active<u32>,
     /// Rows a key; then where its next row goes.
     counts: Box<[u32; TABLE]>,
     /// The keys that occur.

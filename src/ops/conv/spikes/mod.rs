@@ -21,6 +21,8 @@
 //!    For one panel alone sorting does not pay: its inputs are taken as they lie, the silent ones left out.
 //! 4. `tail`: what becomes of the currents, while they are in the first-level cache: stored, or integrated to spikes at once.
 //!
+//! `weight` goes the way back to the weights, by what inputs did as they lie.
+//!
 //! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums (or 384 inputs as they
 //! lie) before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
 //! or not, and all instruction sets give the same bits. A sum depends on its own pixel and panel alone: neither on threads nor
@@ -28,8 +30,10 @@
 
 mod active;
 mod kernel;
+mod lanes;
 mod lists;
 mod tail;
+mod weight;
 
 use super::{Extents, Firing, Geometry};
 use crate::device::{Cpu, Disjoint, Isa};
@@ -84,6 +88,14 @@ pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Opt
     };
     run(cpu, geometry, x, panels, &tail);
     Data::Spikes { codes, steps }
+}
+
+/// dw `[C_out,kh,kw,C_in]`.
+pub fn backward_weight(cpu: &Cpu, geometry: &Geometry, x: &Data, dy: &Tensor) -> Tensor {
+    let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
+    let mut dw = Tensor::unspecified(x.device(), geometry.weight_shape());
+    weight::backward_weight(cpu, &geometry.extents(), &codes, dy, &mut dw);
+    dw
 }
 
 thread_local! {
