@@ -17,10 +17,12 @@ pub struct Seen<'a> {
     pub model: &'a Model,
 }
 
-/// Images a slice of an ANN.
-const SLICE: usize = 8;
-/// Images a slice of a spiking network.
-const SPIKING_SLICE: usize = 4;
+/// Images a slice of an ANN; of one whose weights no cache holds, since every slice reads them all.
+const SLICE: [usize; 2] = [8, 32];
+/// Images a slice of a spiking network, likewise.
+const SPIKING_SLICE: [usize; 2] = [4, 8];
+/// Numbers that no cache holds.
+const BEYOND_CACHES: usize = 1 << 23;
 
 impl Seen<'_> {
     /// [`Victim::gradients`], with what each slice of the images remembers.
@@ -69,8 +71,10 @@ impl Seen<'_> {
 
     /// Images (or their logits) cut into slices.
     fn slices(&self, x: &Tensor) -> Vec<Tensor> {
-        let (images, cached) = (x.shape()[0], if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE });
-        let size = self.model.device().slice_of(cached, images);
+        let weights: usize = self.model.params().iter().map(|param| param.value().shape().count()).sum();
+        let sizes = if self.model.spec().steps == 0 { SLICE } else { SPIKING_SLICE };
+        let images = x.shape()[0];
+        let size = self.model.device().slice_of(sizes[usize::from(weights > BEYOND_CACHES)], images);
         (0..images).step_by(size).map(|start| x.slice(start..(start + size).min(images))).collect()
     }
 

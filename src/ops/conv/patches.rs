@@ -177,7 +177,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Image and output rows of a block.
-    fn place(&self, block: usize) -> (usize, Range<usize>) {
+    pub fn place(&self, block: usize) -> (usize, Range<usize>) {
         let (n, band) = (block / self.bands(), block % self.bands());
         (n, band * self.band..((band + 1) * self.band).min(self.to[1]))
     }

@@ -3,14 +3,14 @@
 //!
 //! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A on tiles of 6x6 inputs that overlap by two. Tiles that reach beyond the image see
 //! zeros and drop their outputs. The points are 0, ±3/4, ±3/2 and infinity: their sums cancel less than those of the usual
-//! 0, ±1, ±2, which rounds to half the error. Everything happens within a block of an image: lay out, transform, 36 products,
-//! transform back, all in the cache. Its tolerance is 3e-5 of the largest result (tests/ops/conv.rs), so it serves
+//! 0, ±1, ±2, which rounds to half the error. Blocks of images go through together (lay out, transform, 36 products, transform
+//! back), as many as make reading the weights, four times as many as before the transform, worth while. Its tolerance is 3e-5 of the largest result (tests/ops/conv.rs), so it serves
 //! gradients alone: in a forward, a current that near to a threshold or to ReLU's kink would fall on the other side
 //! (docs/bugs.md).
 
 use super::Geometry;
 use super::patches::{Patches, grow};
-use crate::device::{Cpu, Disjoint, Isa};
+use crate::device::{Cpu, Disjoint};
 use crate::ops::product::{PANEL, Panels, Run, Segments, TILE_ROWS, tile};
 use crate::ops::vector::{LANES, lanes, simd};
 use crate::ops::wide::{Wide, wide};
@@ -79,85 +79,157 @@ simd! {
     }
 }
 
+/// Memory that the points and products of one group may take: they share the last-level cache with the weights.
+const GROUP_BYTES: usize = 1 << 24;
+/// Groups no larger than this are shared out among threads; larger ones one after the other, each by all threads.
+const SMALL_BYTES: usize = 1 << 20;
+
+/// What a group of blocks holds.
 #[derive(Default)]
 struct Scratch {
-    image: Vec<f32>,
-    /// `[point][row][input]`.
+    /// Block after block `[point][row][input]`.
     points: Vec<f32>,
-    /// `[point][row / 8]` tiles of 8 rows by 32 outputs.
+    /// `[point][panel][row / 8]` tiles of 8 rows by 32 outputs.
     products: Vec<[[f32; PANEL]; TILE_ROWS]>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static IMAGE: RefCell<Vec<f32>> = RefCell::default();
 }
 
 /// The convolution of `patches` (laid out in whole tiles) with transformed weights, written to `out` `[N,H,W,F,C]`.
 pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, out: &mut Tensor) {
     let shape = out.shape();
     let [height, width, frames, outputs] = [shape[1], shape[2], shape[3], shape[4]];
-    let all = Disjoint::new(out.host_mut());
-    cpu.each(patches.image_blocks(), |block| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let (n, lines) = patches.lay(cpu.isa(), block, &mut scratch.image);
-            let line = width * frames * outputs;
-            let inside = lines.start.min(height)..lines.end.min(height);
-            // SAFETY: blocks are other rows of the image.
-            let out = unsafe { all.part((n * height + inside.start) * line..(n * height + inside.end) * line) };
-            let tiles = [lines.len() / OUT, width.div_ceil(OUT)];
-            let job = Block { frames, inputs: patches.channels(), outputs, tiles, height: inside.len(), width };
-            job.run(cpu.isa(), scratch, panels, out);
-        });
-    });
+    let (inputs, blocks) = (patches.channels(), patches.image_blocks());
+    let rows = |block: usize| patches.place(block).1.len() / OUT * width.div_ceil(OUT) * frames;
+    let job = Job { patches, panels, out: Disjoint::new(out.host_mut()), height, width, frames, inputs, outputs };
+    // As many rows (tile, frame) as take the memory that the weights take.
+    let row_bytes = POINTS * (inputs + outputs) * size_of::<f32>();
+    let most = (inputs * outputs / (inputs + outputs)).clamp(16, (GROUP_BYTES / row_bytes).max(16));
+    let mut groups: Vec<Group> = Vec::new();
+    for block in 0..blocks {
+        match groups.last_mut() {
+            Some(group) if group.rows + rows(block) <= most => {
+                group.starts.push(group.rows);
+                group.rows += rows(block);
+            }
+            _ => groups.push(Group { first: block, starts: vec![0], rows: rows(block) }),
+        }
+    }
+    let run = |group: &Group| SCRATCH.with_borrow_mut(|scratch| job.run(cpu, group, scratch));
+    if most * row_bytes <= SMALL_BYTES {
+        cpu.each(groups.len(), |index| run(&groups[index]));
+    } else {
+        groups.iter().for_each(run);
+    }
 }
 
-/// One block of one image.
+/// Blocks that go through together.
+struct Group {
+    first: usize,
+    /// The first row (tile, frame) of each block.
+    starts: Vec<usize>,
+    rows: usize,
+}
+
+impl Group {
+    /// The rows of block `index` of the group.
+    fn rows(&self, index: usize) -> Range<usize> {
+        self.starts[index]..self.starts.get(index + 1).copied().unwrap_or(self.rows)
+    }
+}
+
+/// What all groups share.
+struct Job<'a> {
+    patches: &'a Patches<'a>,
+    panels: &'a Panels,
+    out: Disjoint<'a, f32>,
+    height: usize,
+    width: usize,
+    frames: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Job<'_> {
+    fn run(&self, cpu: &Cpu, group: &Group, scratch: &mut Scratch) {
+        let (inputs, count, chunks) = (self.inputs, self.panels.count(), group.rows.div_ceil(TILE_ROWS));
+        let size = POINTS * inputs;
+        grow(&mut scratch.points, group.rows * size);
+        grow(&mut scratch.products, POINTS * count * chunks);
+        let points = Disjoint::new(&mut scratch.points);
+        cpu.each(group.starts.len(), |index| {
+            let rows = group.rows(index);
+            // SAFETY: each block has rows of its own.
+            let points = unsafe { points.part(rows.start * size..rows.end * size) };
+            IMAGE.with_borrow_mut(|image| {
+                let (_, lines) = self.patches.lay(cpu.isa(), group.first + index, image);
+                transform_in(cpu.isa(), image, &self.block(&lines), points);
+            });
+        });
+        let points = &scratch.points;
+        let whole = Segments::of(&[Run { offset: 0, len: inputs }]);
+        let products = Disjoint::new(&mut scratch.products);
+        cpu.each(POINTS * count, |task| {
+            let (point, panel) = (task / count, task % count);
+            let of_block = |index: usize| {
+                let rows = group.rows(index);
+                let first = (rows.start * POINTS + point * rows.len()) * inputs;
+                (0..rows.len()).map(move |row| first + row * inputs)
+            };
+            let starts: Vec<usize> = (0..group.starts.len()).flat_map(of_block).collect();
+            let weights = &self.panels.panel(panel)[point * inputs * PANEL..(point + 1) * inputs * PANEL];
+            // SAFETY: each point and panel has products of its own.
+            let products = unsafe { products.part(task * chunks..(task + 1) * chunks) };
+            for (starts, product) in starts.chunks(TILE_ROWS).zip(products) {
+                tile(cpu.isa(), points, starts, &whole, weights, self.panels.width(panel), product);
+            }
+        });
+        let products = &scratch.products;
+        cpu.each(group.starts.len(), |index| {
+            let (n, lines) = self.patches.place(group.first + index);
+            let (line, block) = (self.width * self.frames * self.outputs, self.block(&lines));
+            let first = (n * self.height + lines.start.min(self.height)) * line;
+            // SAFETY: blocks are other rows of the image.
+            let out = unsafe { self.out.part(first..first + block.height * line) };
+            for panel in 0..count {
+                let columns = panel * PANEL..panel * PANEL + self.panels.width(panel);
+                transform_out(cpu.isa(), &products[panel * chunks..], count * chunks, group.starts[index], &block, columns, out);
+            }
+        });
+    }
+
+    fn block(&self, lines: &Range<usize>) -> Block {
+        Block {
+            frames: self.frames,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            tiles: [lines.len() / OUT, self.width.div_ceil(OUT)],
+            height: lines.end.min(self.height) - lines.start.min(self.height),
+            width: self.width,
+        }
+    }
+}
+
+/// A block: some rows of an image, in whole tiles.
 struct Block {
     frames: usize,
     inputs: usize,
     outputs: usize,
     tiles: [usize; 2],
+    /// Rows inside the image.
     height: usize,
     width: usize,
 }
 
-impl Block {
-    fn run(&self, isa: Isa, scratch: &mut Scratch, panels: &Panels, out: &mut [f32]) {
-        // Rows (tile, frame) handled together: a few times eight, so that a panel's weights are used more than once.
-        let tiles = self.tiles[0] * self.tiles[1];
-        let group = (16 / self.frames).clamp(1, tiles);
-        let rows = group * self.frames;
-        let chunks = rows.div_ceil(TILE_ROWS);
-        grow(&mut scratch.points, POINTS * rows * self.inputs);
-        grow(&mut scratch.products, POINTS * chunks);
-        let whole = Segments::of(&[Run { offset: 0, len: self.inputs }]);
-        let starts: Vec<usize> = (0..rows).map(|row| row * self.inputs).collect();
-        let line = (self.tiles[1] * OUT + 2) * self.frames * self.inputs;
-        for first in (0..tiles).step_by(group) {
-            let some = first..(first + group).min(tiles);
-            let rows_here = some.len() * self.frames;
-            transform_in(isa, &scratch.image, line, self, some.clone(), &mut scratch.points, rows * self.inputs);
-            for panel in 0..panels.count() {
-                let width = panels.width(panel);
-                for point in 0..POINTS {
-                    let numbers = &scratch.points[point * rows * self.inputs..(point + 1) * rows * self.inputs];
-                    let weights = &panels.panel(panel)[point * self.inputs * PANEL..(point + 1) * self.inputs * PANEL];
-                    for (starts, product) in starts[..rows_here].chunks(TILE_ROWS).zip(&mut scratch.products[point * chunks..]) {
-                        tile(isa, numbers, starts, &whole, weights, width, product);
-                    }
-                }
-                let columns = panel * PANEL..panel * PANEL + width;
-                transform_out(isa, &scratch.products, chunks, self, some.clone(), columns, out);
-            }
-        }
-    }
-}
-
 wide! {
-    // Bᵀ d B of every tile, frame and sixteen channels: `points[point · stride + row · inputs + channel]`.
-    fn transform_in(image: &[f32], line: usize, block: &Block, tiles: Range<usize>, points: &mut [f32], stride: usize) {
+    // Bᵀ d B of every tile, frame and sixteen channels: `points[point][row][channel]`.
+    fn transform_in(image: &[f32], block: &Block, points: &mut [f32]) {
         let (inputs, frames) = (block.inputs, block.frames);
-        for (index, at) in tiles.enumerate() {
+        let (line, stride) = ((block.tiles[1] * OUT + 2) * frames * inputs, points.len() / POINTS);
+        for at in 0..block.tiles[0] * block.tiles[1] {
             let corner = at / block.tiles[1] * OUT * line + at % block.tiles[1] * OUT * frames * inputs;
             for frame in 0..frames {
                 for c in lanes(inputs) {
@@ -169,7 +241,7 @@ wide! {
                     });
                     for (j, column) in (0..IN).map(|j| bt(std::array::from_fn(|i| d[i][j]))).enumerate() {
                         for (i, value) in column.into_iter().enumerate() {
-                            let to = (i * IN + j) * stride + (index * frames + frame) * inputs;
+                            let to = (i * IN + j) * stride + (at * frames + frame) * inputs;
                             value.store(&mut points[to + c.start..to + c.end]);
                         }
                     }
@@ -180,17 +252,24 @@ wide! {
 }
 
 wide! {
-    // Aᵀ m A of every tile and frame, clipped to the image.
-    fn transform_out(products: &[[[f32; PANEL]; TILE_ROWS]], chunks: usize, block: &Block, tiles: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+    // Aᵀ m A of every tile and frame, clipped to the image; its products begin at row `first`, those of a point lie `stride` apart.
+    fn transform_out(
+        products: &[[[f32; PANEL]; TILE_ROWS]],
+        stride: usize,
+        first: usize,
+        block: &Block,
+        columns: Range<usize>,
+        out: &mut [f32]
+    ) {
         let (frames, outputs) = (block.frames, block.outputs);
-        for (index, at) in tiles.enumerate() {
+        for at in 0..block.tiles[0] * block.tiles[1] {
             let (top, left) = (at / block.tiles[1] * OUT, at % block.tiles[1] * OUT);
             for frame in 0..frames {
-                let row = index * frames + frame;
+                let row = first + at * frames + frame;
                 for c in lanes(columns.len()) {
                     let m: [[V; OUT]; IN] = std::array::from_fn(|i| {
                         at_rows(std::array::from_fn(|j| {
-                            let product = &products[(i * IN + j) * chunks + row / TILE_ROWS];
+                            let product = &products[(i * IN + j) * stride + row / TILE_ROWS];
                             V::load(&product[row % TILE_ROWS][c.start..c.end])
                         }))
                     });
