@@ -44,6 +44,7 @@ impl Product {
     ) -> Result<Grad> {
         let dy = pooled(dy, shape, self);
         if want.params() {
+            self.weight.weight.forget();
             let Some(x) = x else {
                 return Err(fail!("{}: the trace keeps no input; a weight gradient needs Keep::All", self.weight.name));
             };
@@ -61,7 +62,11 @@ impl Product {
         }
         let exact = pass.statistics == Statistics::Batch && pass.fire != Fire::Relu; // thresholds learn
         let backward = if exact { conv::backward_input_direct } else { conv::backward_input };
-        Ok(Grad::plain(backward(&dy, &self.weight.weight, shape, self.stride, self.pad)?))
+        let dx = backward(&dy, &self.weight.weight, shape, self.stride, self.pad)?;
+        if want.params() {
+            self.weight.weight.forget();
+        }
+        Ok(Grad::plain(dx))
     }
 }
 

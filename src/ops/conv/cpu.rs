@@ -7,13 +7,14 @@ use crate::ops::product::{Layout, Outer, PANEL, Panels, Sink, TILE_ROWS, Turned,
 use crate::ops::vector::simd;
 use crate::tensor::{Data, Tensor};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Up to this many elements of a patch, the input gradient is computed by scattering instead of gathering: with so
 /// few input channels the vector lanes of a gather would stay empty.
 const SCATTER_PATCH: usize = PANEL;
 
 pub fn forward(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
-    let (x, panels) = (&rounding::activation(cpu, x), panels(cpu, geometry, weight));
+    let (x, panels) = (&rounding::activation(cpu, x), &*panels(cpu, geometry, weight));
     if spikes::takes(geometry, x) {
         return spikes::forward(cpu, geometry, x, panels, bias);
     }
@@ -30,11 +31,11 @@ pub fn fires(geometry: &Geometry, x: &Data) -> bool {
 
 /// The spikes of the neuron behind y, which is never stored.
 pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, weight: &Weight, bias: Option<&Tensor>, firing: Firing) -> Data {
-    spikes::fire(cpu, geometry, x, panels(cpu, geometry, weight), bias, firing)
+    spikes::fire(cpu, geometry, x, &panels(cpu, geometry, weight), bias, firing)
 }
 
 /// The weight as the forward products read it: depth (kh, kw, ci).
-fn panels<'a>(cpu: &Cpu, geometry: &Geometry, weight: &'a Weight) -> &'a Panels {
+fn panels(cpu: &Cpu, geometry: &Geometry, weight: &Weight) -> Arc<Panels> {
     let weight = rounding::weight(cpu, weight);
     weight.panels(Layout::Forward, || {
         let depth: Vec<usize> = (0..geometry.patch()).collect();
@@ -51,7 +52,7 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weig
     let (dy, weight) = (&rounding::operand(cpu, dy), rounding::weight(cpu, weight));
     let panels = weight.panels(Layout::WinogradBackward, || winograd::pack(cpu, weight.value()));
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
-    winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), panels, &mut dx);
+    winograd::convolve(cpu, &Patches::reflected(geometry, dy).in_tiles(4), &panels, &mut dx);
     dx
 }
 
@@ -77,7 +78,7 @@ pub fn backward_input_direct(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
     });
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     let sink = Store { out: Disjoint::new(dx.host_mut()), columns: inputs, bias: None };
-    multiply(cpu, &Patches::reflected(geometry, dy), panels, &sink);
+    multiply(cpu, &Patches::reflected(geometry, dy), &panels, &sink);
     dx
 }
 
@@ -98,7 +99,7 @@ fn backward_input_by_scatter(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
         in_channels: geometry.out_channels,
         ..geometry.pointwise()
     };
-    multiply(cpu, &Patches::of(&point, &Data::Real(dy.clone())), panels, &sink);
+    multiply(cpu, &Patches::of(&point, &Data::Real(dy.clone())), &panels, &sink);
 
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     let image_len = g.in_height * g.in_width * g.frames * g.in_channels;

@@ -70,7 +70,7 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight: &Weig
                 taps.flat_map(|tap| (0..g.out_channels).map(move |co| co * geometry.patch() + tap * g.in_channels)).collect();
             Panels::pack(dy.device(), &depth, g.in_channels, weight.value().host(), 1)
         });
-        multiply(cpu, &Patches::phase(geometry, dy, row, column), panels, &StorePhase { out: &out, shape, row, column });
+        multiply(cpu, &Patches::phase(geometry, dy, row, column), &panels, &StorePhase { out: &out, shape, row, column });
     }
     Some(dx)
 }

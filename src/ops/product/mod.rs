@@ -20,7 +20,7 @@ pub use transposed::{Outer, Turned, accumulate, reduce};
 
 use crate::device::{Cpu, Gpu};
 use crate::tensor::{Array, Tensor};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// A layout of a weight that some product wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ const LAYOUTS: usize = Layout::PhaseOddOdd as usize + 1;
 /// A weight with the layouts that products want, packed at first use and forgotten when the weight changes.
 pub struct Weight {
     value: Tensor,
-    packed: [OnceLock<Panels>; LAYOUTS],
+    packed: [RwLock<Option<Arc<Panels>>>; LAYOUTS],
     rounded: OnceLock<Box<Weight>>,
     /// Terms on a GPU: forward and backward, in three and in one.
     split: [OnceLock<Array<u16>>; 4],
@@ -96,7 +96,22 @@ impl Weight {
         self.split[side as usize * 2 + usize::from(terms == 1)].get_or_init(|| split::split(gpu, &self.value, side, terms))
     }
 
-    pub(super) fn panels(&self, layout: Layout, pack: impl FnOnce() -> Panels) -> &Panels {
-        self.packed[layout as usize].get_or_init(pack)
+    pub(super) fn panels(&self, layout: Layout, pack: impl FnOnce() -> Panels) -> Arc<Panels> {
+        let slot = &self.packed[layout as usize];
+        if let Some(panels) = &*slot.read().unwrap_or_else(PoisonError::into_inner) {
+            return panels.clone();
+        }
+        slot.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Arc::new(pack())).clone()
+    }
+
+    /// Drop the packed copies before the numbers change: who trains needs their memory, each as large as the weight, for its
+    /// gradients. A product that comes after all packs again.
+    pub fn forget(&self) {
+        for slot in &self.packed {
+            *slot.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if let Some(rounded) = self.rounded.get() {
+            rounded.forget();
+        }
     }
 }
