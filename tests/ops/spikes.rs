@@ -109,6 +109,40 @@ proptest! {
         }
     }
 
+    /// A single step goes through the dense product; all together pass over neurons whose gradients are 0 at every step.
+    #[test]
+    fn input_gradients_of_all_steps_are_those_of_each_and_all_instruction_sets_agree(case in cases()) {
+        let (Case { input, weight, .. }, mut dy) = (case, case.dy());
+        let (frames, outputs) = (input[3], weight[0]);
+        let neurons = dy.len() / frames;
+        for (neuron, draw) in unit("silent", neurons, 7).into_iter().enumerate().filter(|(_, draw)| *draw >= case.density) {
+            let at = neuron / outputs * frames * outputs + neuron % outputs;
+            (0..frames).for_each(|t| dy[at + t * outputs] = if draw > 0.97 { dy[at + t * outputs] * 1e-3 } else { 0.0 });
+        }
+        let step = |values: &[f64], t: usize, channels: usize| -> Vec<f64> {
+            values.chunks_exact(frames * channels).flat_map(|pixel| pixel[t * channels..(t + 1) * channels].to_vec()).collect()
+        };
+        for device in devices::cpus() {
+            let back = |dy: &[f64], weight: &Weight, frames: usize| {
+                let [n, h, w, _, c] = input;
+                let x = Tensor::zeros(&device, [n, h, w, frames, c]);
+                let shape = conv::forward(&Data::Real(x.clone()), weight, None, case.stride, case.pad).unwrap().shape();
+                let dy: Vec<f32> = dy.iter().map(|&dy| dy as f32).collect();
+                let dy = Tensor::from_slice(&device, shape, &dy);
+                wide(&conv::backward_input_direct(&dy, weight, x.shape(), case.stride, case.pad).unwrap())
+            };
+            let (signed, size) = (case.weight(&device), Weight::new(tensor(&device, weight, &sizes(&random("w", weight.iter().product())))));
+            let all = back(&dy, &signed, frames);
+            let terms = walk(weight[0] * weight[1] * weight[2]);
+            for t in 0..frames {
+                let (dy, got) = (step(&dy, t, outputs), step(&all, t, input[4]));
+                let got: Vec<f32> = got.into_iter().map(|dx| dx as f32).collect();
+                let size = back(&sizes(&dy), &size, 1);
+                within("dx", &got, &back(&dy, &signed, 1), |i| terms * size[i]);
+            }
+        }
+    }
+
     #[test]
     fn an_image_alone_has_the_bits_it_has_in_a_batch(case in cases()) {
         let device = devices::first();

@@ -76,6 +76,9 @@ pub fn backward_input_direct(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, weight
         let depth: Vec<usize> = (0..taps).rev().flat_map(|tap| (0..outputs).map(move |co| co * patch + tap * inputs)).collect();
         Panels::pack(dy.device(), &depth, inputs, weight.value().host(), 1)
     });
+    if spikes::takes_back(geometry) {
+        return spikes::backward_input(cpu, geometry, dy, &panels);
+    }
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
     let sink = Store { out: Disjoint::new(dx.host_mut()), columns: inputs, bias: None };
     multiply(cpu, &Patches::reflected(geometry, dy), &panels, &sink);

@@ -37,12 +37,22 @@ impl<'a> Codes<'a> {
 /// after the other, plane after plane. An entry `E` is
 ///
 /// - u32: `key << 16 | place`, of a pooled input one for each kind of key;
-/// - u64: `code << 32 | place`, of every input one: the code as it is stored.
+/// - u64: `code << 32 | place`, of every input one: the code as it is stored;
+/// - [`Blame`]: numbers, those of a gradient.
 pub struct Active<E> {
     entries: Vec<E>,
     /// Where each (plane, pixel) begins, and the end.
     starts: Vec<u32>,
     pixels: usize,
+}
+
+/// A gradient that is not 0 at each of eight steps, and its place.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Blame {
+    /// At the eight steps.
+    pub values: [f32; 8],
+    /// As in [`Active`].
+    pub place: u16,
 }
 
 impl<E> Default for Active<E> {
@@ -83,6 +93,34 @@ impl Active<u64> {
             Codes::Spikes(codes) => self.fill(g, codes, image, 1, |entries, byte, place| write(entries, byte.into(), place)),
             Codes::Quarters(codes) => self.fill(g, codes, image, 1, write),
         }
+    }
+}
+
+impl Active<Blame> {
+    /// Fill with what is not 0 in image `image` of numbers `[N,H,W,F,C]`.
+    pub fn find_blame(&mut self, g: &Extents, numbers: &[f32], image: usize) {
+        let channels = g.in_channels;
+        self.pixels = g.in_height * g.in_width;
+        self.starts.clear();
+        self.entries.clear();
+        for plane in 0..planes(g.frames) {
+            for pixel in 0..self.pixels {
+                let mut end = self.entries.len();
+                self.starts.push(end as u32);
+                self.entries.resize(end + channels, Blame::default());
+                let frames = plane * 8..(plane * 8 + 8).min(g.frames);
+                let at = ((image * self.pixels + pixel) * g.frames + frames.start) * channels;
+                let rows = &numbers[at..at + frames.len() * channels];
+                for c in 0..channels {
+                    let mut blame = Blame { values: [0.0; 8], place: (pixel % g.in_width * channels + c) as u16 };
+                    blame.values.iter_mut().zip(rows[c..].iter().step_by(channels)).for_each(|(to, &from)| *to = from);
+                    self.entries[end] = blame;
+                    end += usize::from(blame.values != [0.0; 8]);
+                }
+                self.entries.truncate(end);
+            }
+        }
+        self.starts.push(self.entries.len() as u32);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists times a panel of weights.
 
-use super::active::{KEYS, Under, worth};
+use super::active::{Blame, KEYS, Under, worth};
 use super::lanes::Lanes;
 use super::lists::List;
 use crate::device::Isa;
@@ -130,7 +130,7 @@ impl Source for List<'_> {
                             sum = added(sum, partial);
                             eights -= part;
                         }
-                        fan(sum, usize::from((*group).key), &mut sums);
+                        fan(sum, of_key(usize::from((*group).key)), &mut sums);
                         group = group.add(1);
                     }
                     (left, chain) = (left - count, chain + count);
@@ -146,8 +146,38 @@ impl Source for List<'_> {
     }
 }
 
+/// An entry as it lies.
+pub trait Entry: Copy {
+    /// Its place in the row of the image.
+    fn place(&self) -> u16;
+    /// What it is worth at its eight steps.
+    fn worth(&self) -> *const f32;
+}
+
+impl Entry for u32 {
+    #[inline(always)]
+    fn place(&self) -> u16 {
+        *self as u16
+    }
+    #[inline(always)]
+    fn worth(&self) -> *const f32 {
+        of_key((*self >> 16) as usize)
+    }
+}
+
+impl Entry for Blame {
+    #[inline(always)]
+    fn place(&self) -> u16 {
+        self.place
+    }
+    #[inline(always)]
+    fn worth(&self) -> *const f32 {
+        self.values.as_ptr()
+    }
+}
+
 /// As they lie: a multiply-add an input and step.
-impl Source for Under<'_, u32> {
+impl<E: Entry> Source for Under<'_, E> {
     #[inline(always)]
     unsafe fn walk<S: Lanes, const V: usize, const TAU: usize>(self, panel: *const f32, out: *mut f32) {
         // SAFETY: the caller's promise.
@@ -161,13 +191,13 @@ impl Source for Under<'_, u32> {
                         (chain, aside) = (0, true);
                     }
                     chain += entries.len();
-                    for &entry in entries {
-                        let row = panel.add(usize::from((entry as u16).wrapping_add(shift)) * PANEL);
+                    for entry in entries {
+                        let row = panel.add(usize::from(entry.place().wrapping_add(shift)) * PANEL);
                         let mut weights = [S::zero(); V];
                         for (v, weights) in weights.iter_mut().enumerate() {
                             *weights = S::load(row.add(v * S::LANES));
                         }
-                        fan(weights, (entry >> 16) as usize, &mut sums);
+                        fan(weights, entry.worth(), &mut sums);
                     }
                 }
             }
@@ -176,12 +206,18 @@ impl Source for Under<'_, u32> {
     }
 }
 
+/// What a key is worth at its eight steps.
+#[inline(always)]
+fn of_key(key: usize) -> *const f32 {
+    // Not read beyond the book: keys are made of its three kinds of bytes alone (`active`).
+    CODEBOOK.as_ptr().wrapping_add(key).cast()
+}
+
 /// One multiply-add a step.
 #[inline(always)]
-unsafe fn fan<S: Lanes, const V: usize, const TAU: usize>(sum: [S; V], key: usize, onto: &mut [[S; V]; TAU]) {
-    // SAFETY: the caller's promise: the instructions are there, and it is a key.
+unsafe fn fan<S: Lanes, const V: usize, const TAU: usize>(sum: [S; V], code: *const f32, onto: &mut [[S; V]; TAU]) {
+    // SAFETY: the caller's promise: the instructions are there, and eight numbers.
     unsafe {
-        let code = CODEBOOK.as_ptr().add(key).cast::<f32>();
         for (t, onto) in onto.iter_mut().enumerate() {
             for (onto, sum) in onto.iter_mut().zip(sum) {
                 *onto = sum.fan(code.add(t), *onto);

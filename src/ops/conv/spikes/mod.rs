@@ -21,7 +21,8 @@
 //!    For one panel alone sorting does not pay: its inputs are taken as they lie, the silent ones left out.
 //! 4. `tail`: what becomes of the currents, while they are in the first-level cache: stored, or integrated to spikes at once.
 //!
-//! `weight` goes the way back to the weights, by what inputs did as they lie.
+//! `weight` goes the way back to the weights, by what inputs did as they lie; the way back to the inputs is a forward of the
+//! gradients that are not 0.
 //!
 //! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums (or 384 inputs as they
 //! lie) before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
@@ -39,7 +40,7 @@ use super::{Extents, Firing, Geometry};
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::product::{PANEL, Panels};
 use crate::tensor::{Array, Data, Tensor, planes};
-use active::Codes;
+use active::{Active, Blame, Codes};
 use kernel::{Source, Weights};
 use lists::{Lists, Scratch};
 use std::cell::RefCell;
@@ -47,6 +48,9 @@ use tail::{Fire, Store, Tail};
 
 /// Rows of lists (u16) that are held at a time, were every input active: images are taken so many at once.
 const HELD: usize = 1 << 22;
+
+/// Gradients that are held at a time, were none of them 0 throughout: images are taken so many at once.
+const BLAMED: usize = 1 << 20;
 
 /// Pixels whose currents are handed on together.
 const STRIP: usize = 8;
@@ -90,6 +94,53 @@ pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Opt
     Data::Spikes { codes, steps }
 }
 
+/// dx `[N,H,W,T,C_in]` of stride 1, by panels of depth (tap turned round, C_out). Where a neuron's membrane stayed outside of its
+/// surrogate, its gradients are 0 at every step: a fifth to a half of them are passed over.
+pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, panels: &Panels) -> Tensor {
+    let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
+    let forward = geometry.extents();
+    let g = Extents {
+        in_height: forward.out_height,
+        in_width: forward.out_width,
+        in_channels: forward.out_channels,
+        out_height: forward.in_height,
+        out_width: forward.in_width,
+        out_channels: forward.in_channels,
+        pad: forward.kernel_height - 1 - forward.pad,
+        ..forward
+    };
+    let tail = Store { out: Disjoint::new(dx.host_mut()), steps: g.frames, channels: g.out_channels, bias: None };
+    let product = Product { isa: cpu.isa(), g, panels, tail: &tail };
+    let g = &product.g;
+    let block = (BLAMED / (g.in_height * g.in_width * g.in_channels * planes(g.frames)).max(1)).clamp(1, g.images.max(1));
+    let shares = (PIECES / panels.count()).clamp(1, block);
+    let mut found = BLAME.take();
+    found.resize_with(block.max(found.len()), Active::default);
+    for first in (0..g.images).step_by(block) {
+        let images = block.min(g.images - first);
+        let filled = Disjoint::new(&mut found);
+        cpu.each(images, |image| {
+            // SAFETY: each image has entries of its own.
+            let active = unsafe { filled.part(image..image + 1) };
+            active[0].find_blame(g, dy.host(), first + image);
+        });
+        cpu.each(panels.count() * shares, |task| {
+            let (panel, share) = (task / shares, task % shares);
+            for image in share * images / shares..(share + 1) * images / shares {
+                product.image(first + image, panel, |pixel, plane| found[image].under(g, plane, pixel / g.out_width, pixel % g.out_width));
+            }
+        });
+    }
+    BLAME.set(found);
+    dx
+}
+
+/// Whether [`backward_input`] computes this gradient: a single step has no silence to pass over.
+pub fn takes_back(geometry: &Geometry) -> bool {
+    let square = geometry.kernel_height == geometry.kernel_width;
+    geometry.frames > 1 && square && geometry.stride == 1 && geometry.taps() * geometry.out_channels as usize <= 1 << 16
+}
+
 /// dw `[C_out,kh,kw,C_in]`.
 pub fn backward_weight(cpu: &Cpu, geometry: &Geometry, x: &Data, dy: &Tensor) -> Tensor {
     let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
@@ -102,31 +153,32 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
     /// Lists that have been used: their memory serves the next product.
     static LISTS: RefCell<Vec<Lists>> = RefCell::default();
+    /// Entries of gradients, likewise.
+    static BLAME: RefCell<Vec<Active<Blame>>> = RefCell::default();
     static TILES: RefCell<Vec<[f32; PANEL]>> = RefCell::default();
 }
 
 fn run(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, tail: &impl Tail) {
     let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
-    let product = Product { isa: cpu.isa(), g: geometry.extents(), codes, panels, tail };
+    let product = Product { isa: cpu.isa(), g: geometry.extents(), panels, tail };
     // A list that serves one panel costs more than it saves.
-    if panels.count() <= 1 { product.unsorted(cpu) } else { product.sorted(cpu, geometry) }
+    if panels.count() <= 1 { product.unsorted(cpu, &codes) } else { product.sorted(cpu, geometry, &codes) }
 }
 
 /// What all images share.
 struct Product<'a, T> {
     isa: Isa,
     g: Extents,
-    codes: Codes<'a>,
     panels: &'a Panels,
     tail: &'a T,
 }
 
 impl<T: Tail> Product<'_, T> {
     /// Inputs as they lie, an image a task.
-    fn unsorted(&self, cpu: &Cpu) {
+    fn unsorted(&self, cpu: &Cpu, codes: &Codes) {
         cpu.each(self.g.images, |image| {
             SCRATCH.with_borrow_mut(|Scratch { active, .. }| {
-                active.find(&self.g, &self.codes, image);
+                active.find(&self.g, codes, image);
                 for panel in 0..self.panels.count() {
                     self.image(image, panel, |pixel, plane| {
                         active.under(&self.g, plane, pixel / self.g.out_width, pixel % self.g.out_width)
@@ -137,7 +189,7 @@ impl<T: Tail> Product<'_, T> {
     }
 
     /// All lists of a block of images, then every panel by them.
-    fn sorted(&self, cpu: &Cpu, geometry: &Geometry) {
+    fn sorted(&self, cpu: &Cpu, geometry: &Geometry, codes: &Codes) {
         let (g, count) = (&self.g, self.panels.count());
         let most = g.out_height * g.out_width * geometry.patch() * planes(g.frames);
         let block = (HELD / most.max(1)).clamp(1, g.images.max(1));
@@ -149,7 +201,7 @@ impl<T: Tail> Product<'_, T> {
             cpu.each(images, |image| {
                 // SAFETY: each image has lists of its own.
                 let lists = unsafe { filled.part(image..image + 1) };
-                SCRATCH.with_borrow_mut(|scratch| lists[0].fill(g, &self.codes, first + image, scratch));
+                SCRATCH.with_borrow_mut(|scratch| lists[0].fill(g, codes, first + image, scratch));
             });
             let shares = (PIECES / count).clamp(1, images);
             cpu.each(count * shares, |task| {
