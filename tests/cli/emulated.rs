@@ -61,4 +61,14 @@ fn a_run_on_the_emulated_gpu_agrees_with_the_cpu() {
             assert!(norm(&apart) <= bound * norm(&cpu).max(1e-3), "{network} {name}: {:e} of {:e}", norm(&apart), norm(&cpu));
         }
     }
+
+    // Credits with kernels of their own.
+    for credit in ["pdsg", "hart", "assg"] {
+        let robust = ["cpu", "emulated"].map(|device| {
+            let line = "eval cpu/snn.safetensors --data data --attack pgd2 --eps 4 --images 16 --seed 5 --quiet";
+            house.good(&format!("{line} --credit {credit} --device {device} --json {device}.{credit}"));
+            house.json(&format!("{device}.{credit}"))["robust_acc"].as_f64().unwrap()
+        });
+        assert!((robust[0] - robust[1]).abs() <= 101.0 / 16.0, "{credit}: {} on the CPU, {} on the emulated GPU", robust[0], robust[1]);
+    }
 }
