@@ -152,6 +152,7 @@ fn attacks(device: &Device) {
         // What it remembers of one batch is not the next one's.
         (pgd, Members::One, Lens::credit("assg").unwrap()),
         (apgd, Members::One, usual),
+        (Attack::SaPgd { iterations: 3 }, Members::One, usual),
         (Attack::Identity, Members::One, usual),
     ] {
         let all = Member::all(attack, members, lens);
