@@ -26,9 +26,9 @@ template <int V> DEVI Seat seat(const Tiling& t) {
     return s;
 }
 
-// All threads of the block: sums of K quantities over the block's rows, in a tree; written to partial[channel][block][K].
-// `room` holds K * V * blockDim.x numbers.
-template <int V, int K> DEVI void write_sums(const Tiling& t, const Seat& s, const double (&sums)[K][V], double* room, double* partial) {
+// All threads of the block: sums of K quantities over the block's rows, in a tree. Quantity k of channel i comes back at
+// [(k*V + i) * blockDim.x], to the threads of row 0. `room` holds K * V * blockDim.x numbers.
+template <int V, int K> DEVI const double* row_sums(uint32_t lanes, const Seat& s, const double (&sums)[K][V], double* room) {
     double* own = room + threadIdx.x;
     const uint32_t plane = blockDim.x;
 #pragma unroll
@@ -38,11 +38,18 @@ template <int V, int K> DEVI void write_sums(const Tiling& t, const Seat& s, con
         uint32_t half = (rows + 1) / 2;
         if (s.row + half < rows) {
 #pragma unroll
-            for (int q = 0; q < K * V; q++) own[q * plane] += own[q * plane + half * t.lanes];
+            for (int q = 0; q < K * V; q++) own[q * plane] += own[q * plane + half * lanes];
         }
         __syncthreads();
         rows = half;
     }
+    return own;
+}
+
+// The same, written to partial[channel][block][K].
+template <int V, int K> DEVI void write_sums(const Tiling& t, const Seat& s, const double (&sums)[K][V], double* room, double* partial) {
+    const double* own = row_sums<V, K>(t.lanes, s, sums, room);
+    const uint32_t plane = blockDim.x;
     if (!s.taken || s.row != 0) return;
 #pragma unroll
     for (int q = 0; q < K * V; q++) partial[((uint64_t)(s.channel + q % V) * gridDim.x + blockIdx.x) * K + q / V] = own[q * plane];

@@ -1,13 +1,13 @@
 // What attacks do to pixels. Images are [N,H,W,C]; `len` is H*W*C. sign(0) = 0.
 // Floor: noise writes 4 bytes a number, displace moves 12, signed_step 16, sign 8, momentum_step 20 (l2: read three times, twice from L2
-// where an image is small), unit 8, replace 8 of the rows that it overwrites.
+// where an image is small), unit 8, replace 8 of the rows that it overwrites, adaptive_step 48 (the gradient twice, then from L2).
 #include "flat.cuh"
 #include "philox.cuh"
 
 DEVI float sign_of(float x) { return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f); }
 
 // NaN stays NaN.
-DEVI float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+template <class T> DEVI T clamp(T x, T low, T high) { return x < low ? low : x > high ? high : x; }
 
 // Four numbers of a noise law out of a Philox block.
 struct Uniform {
@@ -160,6 +160,39 @@ KERNEL(pixel_unit_linf, 256, 4, const float* x, float* out, uint32_t len) {
     __syncthreads();
     for (int i = 0; i < 8; i++) size = fmaxf(size, most[i]);
     for (uint32_t i = threadIdx.x; i < len; i += 256) out[i] = (float)((double)x[i] / ((double)size + LEAST));
+}
+
+// SA-PGD's step (src/ops/pixel/mod.rs).
+struct Adaptive {
+    double step, mean_kept, squares_kept, least;
+    float eps;
+    uint32_t len;
+};
+
+// part / whole, or 0 where there is no whole.
+DEVI double share_of(double part, double whole) { return whole > 0.0 ? part / whole : 0.0; }
+
+// A block an image, which walks its gradient twice; images and gradient [N,len], mean and squares [N,len] move on.
+KERNEL(pixel_adaptive_step, 256, 4, Adaptive a, const float* x, const float* adv, const float* gradient, double* mean, double* squares,
+       float* out) {
+    uint64_t at = (uint64_t)blockIdx.x * a.len;
+    x += at, adv += at, gradient += at, mean += at, squares += at, out += at;
+    double size = 0.0, square = 0.0;
+    for (uint32_t i = threadIdx.x; i < a.len; i += 256) {
+        double g = gradient[i];
+        size += g < 0.0 ? -g : g;
+        square += g * g;
+    }
+    size = block_sum<256>(size) / (double)a.len;
+    square = block_sum<256>(square) / (double)a.len;
+    for (uint32_t i = threadIdx.x; i < a.len; i += 256) {
+        double g = gradient[i], m = a.mean_kept * mean[i] + share_of(g, size), v = a.squares_kept * squares[i] + share_of(g * g, square);
+        mean[i] = m;
+        squares[i] = v;
+        double far = clamp(a.step * m / (sqrt(v) + a.least), -a.step, a.step);
+        double away = clamp((double)adv[i] + far - (double)x[i], (double)-a.eps, (double)a.eps);
+        out[i] = clamp(x[i] + (float)away, 0.0f, 1.0f);
+    }
 }
 
 // The rows of to [N,len] whose mask [N] is not 0 become those of from.

@@ -11,7 +11,7 @@ use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::zoo;
 use std::ops::Range;
-use support::devices::same_bits;
+use support::devices::{self, same_bits};
 use support::named::uniform;
 
 const SIDE: usize = 8;
@@ -105,5 +105,26 @@ fn credits_differ() {
     for (i, gradient) in gradients.iter().enumerate() {
         assert!(gradient.iter().any(|&d| d != 0.0) && gradient.iter().all(|d| d.is_finite()), "{}", lenses[i]);
         assert!(gradients[..i].iter().all(|other| other != gradient), "{} gives another's gradient", lenses[i]);
+    }
+}
+
+/// A GPU finds what the CPU finds, at the first point and where slopes remember one.
+#[test]
+fn every_device_gives_the_same_gradients() {
+    let lenses = ["pdsg", "hart", "assg"].map(|name| Lens::credit(name).unwrap());
+    let answers = |device: &Device| {
+        let model = network(device);
+        let (images, victim) = (images(device, 0..IMAGES), Remembering::new(&model));
+        let answer = |_| victim.gradients(&images, &|logits| Ok(logits.clone()), &lenses).unwrap();
+        [0, 1].map(answer).concat().iter().map(|answer| answer.gradient.to_vec()).collect::<Vec<_>>()
+    };
+    let norm = |values: &[f32]| values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let known = answers(&Device::cpu(Some(2)).unwrap());
+    for device in devices::gpus() {
+        for (i, (found, want)) in answers(&device).iter().zip(&known).enumerate() {
+            let apart: Vec<f32> = found.iter().zip(want).map(|(a, b)| a - b).collect();
+            let what = format!("{}, point {}, {}", lenses[i % 3], i / 3, device.describe());
+            assert!(found.len() == want.len() && norm(&apart) <= 1e-5 * norm(want), "{what}: {:e} of {:e}", norm(&apart), norm(want));
+        }
     }
 }

@@ -6,7 +6,7 @@ use caltrop::attack::{Attack, Goal, Noise, Targets, Victim, ensemble};
 use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
-use caltrop::drive::{Defense, Member, Members, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
+use caltrop::drive::{Defense, Member, Members, Place, Question, Recipe, Remembering, Seen, Silent, Stage, Stepper, evaluate, start, step};
 use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::optim::{Accumulator, Sgd};
@@ -145,23 +145,27 @@ fn attacks(device: &Device) {
     let said = predictions(&Seen { model: &model }.logits(&everything, Lens::default()).unwrap()).unwrap();
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
     let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5, restarts: 2 };
-    for (attack, members) in [
-        (Attack::Fgsm, Members::Ensemble),
-        (Attack::Pgd { iterations: 2 }, Members::One),
-        (apgd, Members::One),
-        (Attack::Identity, Members::One),
+    let (pgd, usual) = (Attack::Pgd { iterations: 2 }, Lens::default());
+    for (attack, members, lens) in [
+        (Attack::Fgsm, Members::Ensemble, usual),
+        (pgd, Members::One, usual),
+        // What it remembers of one batch is not the next one's.
+        (pgd, Members::One, Lens::credit("assg").unwrap()),
+        (apgd, Members::One, usual),
+        (Attack::SaPgd { iterations: 3 }, Members::One, usual),
+        (Attack::Identity, Members::One, usual),
     ] {
-        let all = Member::all(attack, members, Lens::default());
+        let all = Member::all(attack, members, lens);
         let question = Question::new(&images, count, all, 8.0, 4);
         let answer = evaluate(&model, &question, &Silent).unwrap();
-        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
+        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![lens] };
         // The last member's images, made by calls, of the images that nobody broke; of all where it is the only one.
         let batch = images.batch(128..256).unwrap();
         let (x, y) = caltrop::drive::upload(&model, &batch);
         let targets = Targets { images: &x, labels: &y, ids: &batch.ids };
         let noise = Noise { member: lenses.len() as u64 - 1, ..Noise::new(4, 0) };
         let last = lenses[lenses.len() - 1];
-        let want = attack.perturb(&Seen { model: &model }, &targets, last, 8.0 / 255.0, &noise).unwrap().to_vec();
+        let want = attack.perturb(&Remembering::new(&model), &targets, last, 8.0 / 255.0, &noise).unwrap().to_vec();
         let size = SIDE * SIDE;
         let unbroken: Vec<usize> = (128..256).filter(|&i| answer.survived[i]).collect();
         assert!(unbroken.len() > 5, "{attack}: {} of 128 survive", unbroken.len());
@@ -170,7 +174,7 @@ fn attacks(device: &Device) {
         }
         for i in if members == Members::One { (128..256).collect() } else { unbroken } {
             let at = (i - 128) * size;
-            same_bits(&format!("{attack}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
+            same_bits(&format!("{attack} through {lens}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
         }
     }
 }

@@ -164,7 +164,7 @@ impl Attack {
 
     /// Whether it can be recorded on a GPU: it is some work to record, and the host decides nothing on its way.
     pub fn is_recordable(&self) -> bool {
-        !matches!(self, Attack::Identity | Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. })
+        !matches!(self, Attack::Identity | Attack::FabT { .. } | Attack::Square { .. })
     }
 
     /// Errors (usage): it is not defined for so few classes.
@@ -179,7 +179,6 @@ impl Attack {
     pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
         match *self {
             Attack::FabT { iterations } => fab(victim, targets, lens, Fab::new(eps, iterations)),
-            Attack::SaPgd { iterations } => stable(victim, targets, lens, Stable { eps, iterations }, noise),
             Attack::Square { queries } => square(victim, targets, lens, Square::new(eps, queries), noise),
             _ => self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref()),
         }
@@ -188,13 +187,15 @@ impl Attack {
     /// The noise that the attack starts from (None: it needs none), of several runs one after the other.
     pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
         let law = match *self {
-            Attack::Identity | Attack::Fgsm | Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
+            Attack::Identity | Attack::Fgsm | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
             Attack::Apgd { goal, iterations, restarts } => {
                 let apgd = Apgd { goal, ball: linf(eps), iterations, restarts };
                 let run = |restart| Noise { restart, ..*noise }.draw(targets, apgd.law());
                 return Ok(Some(Tensor::joined(&(0..apgd.most_runs() as u64).map(run).collect::<Result<Vec<_>>>()?)));
             }
             Attack::Noise | Attack::Pgd { .. } | Attack::PgdTargeted { .. } => pixel::Noise::Uniform(eps),
+            // Its size does not matter.
+            Attack::SaPgd { .. } => pixel::Noise::Uniform(1.0),
             Attack::Gaussian => pixel::Noise::Normal(eps / 2.0),
             Attack::Rfgsm => pixel::Noise::Sign,
             Attack::Tpgd { .. } => pixel::Noise::Normal(0.001),
@@ -203,7 +204,7 @@ impl Attack {
     }
 
     /// As [`Attack::perturb`], from a [`Attack::start`] that was drawn before. Nothing is sent to the device or read from it.
-    /// Errors: SA-PGD, FAB-T and Square, which go on the host.
+    /// Errors: FAB-T and Square, which go on the host.
     pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, start: Option<&Tensor>) -> Result<Tensor> {
         let entropy = || Objective::CrossEntropy(targets.labels.clone());
         let start = || start.ok_or_else(|| fail!("attack {self}: no noise was drawn for its start"));
@@ -226,9 +227,8 @@ impl Attack {
             Attack::Apgd { goal, iterations, restarts } => {
                 Apgd { goal, ball: linf(eps), iterations, restarts }.perturb(victim, targets, lens, start()?)
             }
-            Attack::SaPgd { .. } | Attack::FabT { .. } | Attack::Square { .. } => {
-                Err(fail!("attack {self}: the host takes part, so it has no start to go from"))
-            }
+            Attack::SaPgd { iterations } => stable(victim, targets, lens, Stable { eps, iterations }, start()?),
+            Attack::FabT { .. } | Attack::Square { .. } => Err(fail!("attack {self}: the host takes part, so it has no start to go from")),
         }
     }
 }

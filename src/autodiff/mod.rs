@@ -5,7 +5,6 @@
 //! one forward serves any number of backwards, each with its own surrogate.
 
 use crate::base::{Error, Result, Shape, rng::Philox, usage};
-use crate::device::Device;
 use crate::ops::blend::blend;
 use crate::ops::lif::Spread;
 use crate::ops::norm::{Affine, Moments};
@@ -291,14 +290,6 @@ impl Lens {
             "hart" => Ok(Lens::Spiking(Credit::Hart(Surrogate::default()))),
             "assg" => Ok(Lens::Spiking(Credit::Assg)),
             _ => Err::<Lens, Error>(usage!("--credit {name}: no such credit{}", crate::base::suggest(name, CREDITS))),
-        }
-    }
-
-    /// Errors (usage): it cannot be looked through on this device.
-    pub fn suits(self, device: &Device) -> Result<()> {
-        match self {
-            Lens::Spiking(credit) => credit.suits(device),
-            Lens::Act => Ok(()),
         }
     }
 }

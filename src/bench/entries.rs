@@ -74,6 +74,9 @@ pub const ENTRIES: &[Entry] = &[
     entry("lif", "forward", lif_forward),
     entry("lif", "backward-PCW", |device, case| lif_backward(device, case, Credit::Bptt(Surrogate::default()))),
     entry("lif", "backward-rate", |device, case| lif_backward(device, case, Credit::Rate)),
+    entry("lif", "backward-PDSG", |device, case| lif_backward(device, case, Credit::Pdsg)),
+    entry("lif", "backward-HART", |device, case| lif_backward(device, case, Credit::Hart(Surrogate::default()))),
+    entry("lif", "backward-ASSG", lif_sharpened),
     entry("relu", "forward", relu_forward),
     entry("relu", "backward", relu_backward),
     entry("norm", "moments", norm_moments),
@@ -261,10 +264,31 @@ fn lif_backward(device: &Device, case: &Case, credit: Credit) -> Result<Option<W
     }
     let (y, v_th) = data::currents(device, case.current(), case.steps, case.density, 7)?;
     let (affine, dynamics, (gradient, spread)) = (unit(device, case), data::dynamics(case.steps), case.upstream(device));
-    let bytes = y.bytes() + gradient.bytes() + numbers(case.current());
+    let bytes = match credit {
+        // The widths come first, and HART's gradient is one frame.
+        Credit::Pdsg => 2 * y.bytes() + gradient.bytes() + numbers(case.current()),
+        Credit::Hart(_) => y.bytes() + gradient.bytes() + numbers(case.current()) / case.frames() as u64,
+        _ => y.bytes() + gradient.bytes() + numbers(case.current()),
+    };
     work(neurons(case), y.shape(), bytes, move || {
         let upstream = Upstream { gradient: &gradient, spread };
         done(lif::backward(&y, affine.as_ref(), &v_th, dynamics, upstream, credit, Down::Current)?.dx)
+    })
+}
+
+/// An iteration of ASSG: the statistics both ways, the slopes out and in.
+fn lif_sharpened(device: &Device, case: &Case) -> Result<Option<Work>> {
+    if case.steps == 0 || !case.layer.fires() {
+        return Ok(None);
+    }
+    let (y, v_th) = data::currents(device, case.current(), case.steps, case.density, 7)?;
+    let (affine, dynamics, (gradient, spread)) = (unit(device, case), data::dynamics(case.steps), case.upstream(device));
+    let bytes = 2 * y.bytes() + 6 * numbers(case.output()) + gradient.bytes() + numbers(case.current());
+    let mut memory = lif::Sharpness::default();
+    work(neurons(case), y.shape(), bytes, move || {
+        let slopes = memory.observe(&y, affine.as_ref(), &v_th, dynamics)?;
+        let upstream = Upstream { gradient: &gradient, spread };
+        done(lif::backward_sloped(&y, affine.as_ref(), &v_th, dynamics, upstream, &slopes, Down::Current)?.dx)
     })
 }
 

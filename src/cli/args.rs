@@ -254,7 +254,7 @@ pub struct LensArgs {
     /// The width or sharpness of the surrogate, or of that of --credit hart (default: 1)
     #[arg(long, value_name = "G", requires = "shape", allow_negative_numbers = true)]
     pub gamma: Option<f32>,
-    /// How credit returns: bptt, rate (BPTR); on the CPU also pdsg, hart, assg
+    /// How credit returns: bptt, rate (BPTR), pdsg, hart, assg
     #[arg(long, value_name = "NAME", group = "shape", conflicts_with = "lens")]
     pub credit: Option<String>,
     /// Another network of the same weights to take gradients from: act (ReLU)

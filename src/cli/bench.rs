@@ -97,7 +97,7 @@ struct NetworkArgs {
     /// What a step is: infer, attack, train
     #[arg(long, default_value = "infer", value_name = "MODE")]
     mode: String,
-    /// How credit returns in an attack: bptt, rate (BPTR); on the CPU also pdsg, hart, assg
+    /// How credit returns in an attack: bptt, rate (BPTR), pdsg, hart, assg
     #[arg(long, value_name = "NAME")]
     credit: Option<String>,
     /// How training is done: natural, at, trades, mart (default: at for T = 0, trades for T > 0)
@@ -184,7 +184,6 @@ fn network(args: &NetworkArgs, common: &Common) -> Result<()> {
     if args.credit.is_some() && model.spec().steps == 0 {
         return Err(usage!("--credit: this network has no spikes (T = 0), so it has one gradient; leave it out"));
     }
-    lens.suits(&device)?;
     if args.checkpoint.is_none() {
         shown.begin("thresholds", 0);
         let images = bench::images(&model, CALIBRATION);

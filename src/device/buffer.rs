@@ -113,10 +113,10 @@ impl<T: Pod> Buffer<T> {
         match &mut self.place {
             Place::Host { .. } | Place::Absent => self.host_mut().fill(value),
             Place::Gpu(block) => {
-                // A word's worth of the value, repeated; the block is whole words long.
-                let mut word = [0u8; 4];
-                assert!(size_of::<T>() <= 4, "fill of a wide type");
-                word.chunks_exact_mut(size_of::<T>()).for_each(|part| part.copy_from_slice(bytemuck::bytes_of(&value)));
+                // A word of the value, or a word's worth, repeated; the block is whole words long.
+                let (bytes, mut word) = (bytemuck::bytes_of(&value), [0u8; 4]);
+                word.chunks_exact_mut(size_of::<T>().min(4)).for_each(|part| part.copy_from_slice(&bytes[..part.len()]));
+                assert!(bytes.len() <= 4 || bytes.chunks(4).all(|part| part == word), "fill with a wide value of several words");
                 let words = (self.len * size_of::<T>()).div_ceil(4);
                 block.launcher().fill(block.address(), u32::from_ne_bytes(word), words).unwrap_or_else(|error| raise(error));
             }

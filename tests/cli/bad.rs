@@ -73,8 +73,6 @@ fn attacks_and_lenses_that_cannot_be_are_refused() {
         ("eval snn --attack pgd --eot 2 --credit assg", &["--credit assg", "--eot"]),
         ("predict snn --images pictures --gradients --credit assg --out new", &["--credit assg", "attack"]),
         ("eval snn --attack pgd --credit hart --gamma 0", &["--gamma 0", "positive"]),
-        ("eval snn --attack pgd --credit pdsg --device emulated", &["--credit pdsg", "--device cpu"]),
-        ("predict snn --images pictures --gradients --credit hart --device emulated --out new", &["--credit hart", "--device cpu"]),
         ("eval snn --attack pgd --lens atc", &["did you mean \"act\"?"]),
         ("eval snn --attack pgd --lens act --credit rate", &["--lens", "--credit"]),
         ("eval snn --attack none --ensemble", &["--ensemble", "none"]),

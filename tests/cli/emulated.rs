@@ -61,4 +61,19 @@ fn a_run_on_the_emulated_gpu_agrees_with_the_cpu() {
             assert!(norm(&apart) <= bound * norm(&cpu).max(1e-3), "{network} {name}: {:e} of {:e}", norm(&apart), norm(&cpu));
         }
     }
+
+    // Credits and a step with kernels of their own.
+    for (attack, credit) in [("pgd2", "pdsg"), ("pgd2", "hart"), ("pgd2", "assg"), ("sa-pgd3", "assg")] {
+        let robust = ["cpu", "emulated"].map(|device| {
+            let line = format!("eval cpu/snn.safetensors --data data --attack {attack} --credit {credit}");
+            house.good(&format!("{line} --eps 4 --images 16 --seed 5 --device {device} --json {device}.{attack}.{credit} --quiet"));
+            house.json(&format!("{device}.{attack}.{credit}"))["robust_acc"].as_f64().unwrap()
+        });
+        assert!(
+            (robust[0] - robust[1]).abs() <= 101.0 / 16.0,
+            "{attack} {credit}: {} on the CPU, {} on the emulated GPU",
+            robust[0],
+            robust[1]
+        );
+    }
 }

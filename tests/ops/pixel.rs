@@ -61,6 +61,35 @@ fn the_sign_of_zero_is_zero() {
     assert_eq!(step.to_vec(), [0.5, 0.5, 0.75, 0.25]);
 }
 
+/// SA-PGD's step by hand, as shares of the step size.
+#[test]
+fn an_adaptive_step_is_the_formula_s() {
+    let root = |square: f64| square.sqrt();
+    let steps = [
+        // mean|g| = 2, mean(g²) = 6: m/√v = ±√6/2, more than 1.
+        ([2.0, -2.0, 4.0, 0.0], [1.0, -1.0, 1.0, 0.0]),
+        // mean|g| = 1, mean(g²) = 1. The first has changed its mind: m = 0.5·1 − 1, v = 0.8·(2/3) + 1.
+        ([-1.0, -1.0, 1.0, 1.0], [-0.5 / root(0.8 * 2.0 / 3.0 + 1.0), -1.0, 1.0, 1.0]),
+        // No gradient: the momentum halves, m = −0.25, v = 0.64·(2/3) + 0.8; the last had m = 1, v = 1.
+        ([0.0; 4], [-0.25 / root(0.64 * 2.0 / 3.0 + 0.8), f64::NAN, f64::NAN, 0.5 / root(0.8)]),
+    ];
+    for device in devices::all() {
+        let x = tensor(&device, [1, 1, 1, 4], &[0.5; 4]);
+        let (mut adv, mut momentum) = (x.clone(), pixel::Momentum::of(&x));
+        for (gradient, want) in &steps {
+            let next = pixel::adaptive_step(&x, &adv, &tensor(&device, [1, 1, 1, 4], gradient), &mut momentum, 0.125, 1.0).unwrap();
+            for (i, (next, adv)) in wide(&next).iter().zip(wide(&adv)).enumerate().filter(|(i, _)| !want[*i].is_nan()) {
+                let found = (next - adv) / 0.125;
+                assert!((found - want[i]).abs() < 1e-5, "{}: {found} instead of {}", device.describe(), want[i]);
+            }
+            adv = next;
+        }
+        // Held by the ball.
+        let far = pixel::adaptive_step(&x, &x, &tensor(&device, [1, 1, 1, 4], &steps[0].0), &mut pixel::Momentum::of(&x), 0.25, 0.125);
+        assert_eq!(far.unwrap().to_vec(), [0.625, 0.375, 0.625, 0.5]);
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let device = devices::first();
@@ -68,4 +97,6 @@ fn what_does_not_fit_is_refused() {
     assert!(pixel::noise(&a, Noise::Sign, &[stream(0)]).is_err());
     assert!(pixel::displace(&a, &b, 1.0).is_err());
     assert!(pixel::signed_step(&a, &a, &b, 1.0, 1.0).is_err());
+    assert!(pixel::adaptive_step(&a, &a, &b, &mut pixel::Momentum::of(&a), 1.0, 1.0).is_err());
+    assert!(pixel::adaptive_step(&a, &a, &a, &mut pixel::Momentum::of(&b), 1.0, 1.0).is_err());
 }

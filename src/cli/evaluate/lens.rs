@@ -30,7 +30,7 @@ pub fn lens(args: &LensArgs) -> Result<Lens> {
     }
 }
 
-/// Errors (usage) where gradients of spikes were asked for and there are none, or none on the model's device.
+/// Errors (usage) where gradients of spikes were asked for and there are none.
 pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
     let asked =
         args.surrogate.as_ref().map(|name| format!("--surrogate {name}")).or(args.credit.as_ref().map(|name| format!("--credit {name}")));
@@ -38,7 +38,7 @@ pub fn suits(args: &LensArgs, model: &Model) -> Result<()> {
         Some(asked) if model.spec().steps == 0 => {
             Err(usage!("{asked}: this network has no spikes (T = 0), so it has one gradient; leave --surrogate and --credit out"))
         }
-        _ => lens(args)?.suits(model.device()),
+        _ => Ok(()),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::potential::Widths;
 use super::route::Route;
 use super::surrogate::{Place, Slope, WithSlope};
-use super::{Credit, Down, Dynamics, Reset, Surrogate, Upstream};
-use crate::base::{Result, fail};
+use super::{Credit, Down, Dynamics, Reset, Surrogate, Upstream, needed};
+use crate::base::Result;
 use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::norm::Affine;
 use crate::ops::vector::lanes;
@@ -150,10 +150,7 @@ pub fn backward(
         Credit::Pdsg => Path::Bells(Widths::of(y, affine, v_th, dynamics)),
         Credit::Rate => Path::Rate,
         Credit::Hart(surrogate) => Path::Averaged(surrogate),
-        Credit::Assg => {
-            let slopes = slopes.ok_or_else(|| fail!("lif: ASSG's slopes come from the iterations of an attack, and there was none"))?;
-            Path::Sloped(Sloped { slopes: slopes.host(), steps: dynamics.steps, channels: shape[4] })
-        }
+        Credit::Assg => Path::Sloped(Sloped { slopes: needed(slopes)?.host(), steps: dynamics.steps, channels: shape[4] }),
     };
     let partial = cpu.map(pixels.div_ceil(STRIP), |i| {
         let range = i * STRIP..((i + 1) * STRIP).min(pixels);

@@ -1,9 +1,11 @@
-//! The neuron on a GPU: `kernels/lif.cu`.
+//! The neuron on a GPU: `kernels/lif.cu`, and `kernels/adaptive.cu` for the credits that follow membranes.
 
 use super::route::Geometry;
-use super::{Credit, Down, Dynamics, NormGradients, Reset, Upstream};
+use super::sharpness::Adaptation;
+use super::surrogate::Surrogate;
+use super::{Credit, Down, Dynamics, NormGradients, Reset, Upstream, needed};
 use crate::base::Result;
-use crate::device::{Gpu, Grid, kernel};
+use crate::device::{Gpu, Grid, Launch, kernel};
 use crate::ops::launch::{THREADS, Tiling};
 use crate::ops::norm::{Affine, Moving, Normalised, finish};
 use crate::tensor::{Array, Tensor};
@@ -58,15 +60,50 @@ fn blocks(grid: Grid) -> usize {
     grid.blocks.iter().map(|&count| count as usize).product()
 }
 
+/// Who shares a width (`Groups` in kernels/adaptive.cu).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct Groups {
+    pixels: u32,
+    channels: u32,
+    frames: u32,
+    lanes: u32,
+}
+
+/// The most groups that a block looks after.
+const GROUPS: usize = 32;
+
+/// PDSG's widths (`potential.rs`), one over each: `[N,T,C]`, or `[N,T,1]` where the layer is one group.
+fn inverse_widths(gpu: &Gpu, y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dynamics) -> Tensor {
+    let shape = y.shape();
+    let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[4]);
+    let groups = if pixels == 1 { 1 } else { channels };
+    let tiles = groups.div_ceil(GROUPS);
+    let lanes = groups.div_ceil(tiles.max(1)).max(1);
+    let mut rest = (dynamics.steps > WINDOW).then(|| Tensor::unspecified(y.device(), [images, pixels, channels]));
+    let mut inverse = Tensor::unspecified(y.device(), [images, dynamics.steps, groups]);
+    gpu.run(&kernel::lif_widths, Grid::of([images, tiles, 1], THREADS))
+        .value(Groups { pixels: pixels as u32, channels: channels as u32, frames: shape[3] as u32, lanes: lanes as u32 })
+        .value(Coded::of(dynamics))
+        .array(y)
+        .optional(affine.map(|affine| &affine.scale))
+        .optional(affine.map(|affine| &affine.shift))
+        .array(v_th)
+        .optional_mut(rest.as_mut())
+        .array_mut(&mut inverse)
+        .go();
+    inverse
+}
+
 #[allow(clippy::too_many_arguments)] // the formula's operands
-pub fn backward(
-    gpu: &Gpu,
+pub fn backward<'gpu>(
+    gpu: &'gpu Gpu,
     y: &Tensor,
     affine: Option<&Affine>,
     v_th: &Tensor,
     dynamics: Dynamics,
     upstream: Upstream,
-    credit: Credit,
+    (credit, slopes): (Credit, Option<&Tensor>),
     down: Down,
     dx: &mut Tensor,
 ) -> Result<Tensor> {
@@ -75,32 +112,57 @@ pub fn backward(
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
     let scaled = u32::from(down == Down::Scaled);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
-    Ok(match credit {
-        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
+    let operands = |launch: Launch<'gpu>| launch.array(y).optional(scale).optional(shift).array(v_th).array(upstream.gradient);
+    let widths;
+    let sloped = match credit {
         Credit::Rate => {
             let frames = dx.shape()[3] as u32;
-            let launch = start(&kernel::lif_rate).array(y).optional(scale).optional(shift).array(v_th).array(upstream.gradient);
-            launch.array_mut(dx).value(frames).value(scaled).go();
-            Tensor::zeros(y.device(), [])
+            operands(start(&kernel::lif_rate)).array_mut(dx).value(frames).value(scaled).go();
+            return Ok(Tensor::zeros(y.device(), []));
         }
-        Credit::Bptt(surrogate) => {
-            let mut checkpoints = checkpoints(y, dynamics.steps);
-            let mut thresholds = Array::<f64>::unspecified(y.device(), [blocks(grid)]);
-            start(&kernel::lif_backward)
-                .value(surrogate.coded())
-                .array(y)
-                .optional(scale)
-                .optional(shift)
-                .array(v_th)
-                .array(upstream.gradient)
-                .optional_mut(checkpoints.as_mut())
-                .array_mut(dx)
-                .array_mut(&mut thresholds)
-                .value(scaled)
-                .go();
-            threshold(gpu, &thresholds)
+        Credit::Hart(surrogate) => {
+            operands(start(&kernel::lif_hart).value(surrogate.coded())).array_mut(dx).value(scaled).go();
+            return Ok(Tensor::zeros(y.device(), []));
         }
-    })
+        Credit::Bptt(surrogate) => start(&kernel::lif_backward).value(surrogate.coded()),
+        Credit::Pdsg => {
+            widths = inverse_widths(gpu, y, affine, v_th, dynamics);
+            start(&kernel::lif_backward_pdsg).array(&widths)
+        }
+        Credit::Assg => start(&kernel::lif_backward_sloped).array(needed(slopes)?),
+    };
+    let mut checkpoints = checkpoints(y, dynamics.steps);
+    let mut thresholds = Array::<f64>::unspecified(y.device(), [blocks(grid)]);
+    operands(sloped).optional_mut(checkpoints.as_mut()).array_mut(dx).array_mut(&mut thresholds).value(scaled).go();
+    Ok(threshold(gpu, &thresholds))
+}
+
+/// ASSG's next iteration (`sharpness.rs`): `mean` and `deviation` move on, `slopes` become what they give; `[N,H,W,T,C]` each.
+#[allow(clippy::too_many_arguments)] // the formula's operands
+pub fn sharpen(
+    gpu: &Gpu,
+    y: &Tensor,
+    affine: Option<&Affine>,
+    v_th: &Tensor,
+    dynamics: Dynamics,
+    adaptation: Adaptation,
+    [mean, deviation]: &mut [Tensor; 2],
+    slopes: &mut Tensor,
+) {
+    let (tiling, grid) = Tiling::over(pixels(y), y.shape()[4], BACK_THREADS);
+    gpu.run(&kernel::lif_sharpen, grid)
+        .value(tiling)
+        .value(Coded::of(dynamics))
+        .value(adaptation)
+        .array(y)
+        .optional(affine.map(|affine| &affine.scale))
+        .optional(affine.map(|affine| &affine.shift))
+        .array(v_th)
+        .array_mut(mean)
+        .array_mut(deviation)
+        .array_mut(slopes)
+        .value(u32::from(y.shape()[3] == 1))
+        .go();
 }
 
 /// dL/dv_th from its parts by block.
@@ -110,6 +172,7 @@ fn threshold(gpu: &Gpu, parts: &Array<f64>) -> Tensor {
     dv_th
 }
 
+/// Through time with a surrogate, or through the rate (None).
 pub fn backward_norm(
     gpu: &Gpu,
     y: &Tensor,
@@ -117,8 +180,8 @@ pub fn backward_norm(
     v_th: &Tensor,
     dynamics: Dynamics,
     upstream: Upstream,
-    credit: Credit,
-) -> Result<NormGradients> {
+    surrogate: Option<Surrogate>,
+) -> NormGradients {
     let channels = y.shape()[4];
     let (tiling, grid) = Tiling::over(pixels(y), channels, BACK_THREADS);
     let geometry = Geometry::new(y.shape(), upstream, dynamics.steps);
@@ -127,9 +190,8 @@ pub fn backward_norm(
     let strips = grid.blocks[0] as usize;
     let mut sums = Array::<f64>::unspecified(y.device(), [channels, strips, 2]);
     let start = |kernel| gpu.run(kernel, grid).value(tiling).value(geometry).value(Coded::of(dynamics));
-    let dv_th = match credit {
-        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => return Err(credit.refusal()),
-        Credit::Rate => {
+    let dv_th = match surrogate {
+        None => {
             start(&kernel::lif_rate_norm)
                 .array(y)
                 .array(&norm.affine.scale)
@@ -144,7 +206,7 @@ pub fn backward_norm(
                 .go();
             Tensor::zeros(y.device(), [])
         }
-        Credit::Bptt(surrogate) => {
+        Some(surrogate) => {
             let mut checkpoints = checkpoints(y, dynamics.steps);
             let mut thresholds = Array::<f64>::unspecified(y.device(), [blocks(grid)]);
             start(&kernel::lif_backward_norm)
@@ -165,7 +227,7 @@ pub fn backward_norm(
             threshold(gpu, &thresholds)
         }
     };
-    Ok(NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th })
+    NormGradients { norm: finish(gpu, dx, y, norm, &sums), dv_th }
 }
 
 pub fn tally(gpu: &Gpu, codes: &Array<u8>) -> Array<u64> {

@@ -19,7 +19,7 @@ pub use membrane::membranes;
 pub use sharpness::Sharpness;
 pub use surrogate::{Surrogate, SurrogateKind};
 
-use crate::base::{Error, Result, Shape, ensure, usage};
+use crate::base::{Result, Shape, ensure, fail};
 use crate::device::Device;
 use crate::ops::frames::repeat;
 use crate::ops::norm::{self, Affine, Normalised};
@@ -60,43 +60,23 @@ pub enum Credit {
     /// Through the firing rate (BPTR): dx_t = dy_t·[the neuron fired at all], nothing through the reset.
     Rate,
     /// PDSG: through time, with a bell whose width is the standard deviation of the membranes around (Lun et al. 2025,
-    /// arXiv 2503.03272; `potential.rs` has the equations). On the CPU alone.
+    /// arXiv 2503.03272; `potential.rs` has the equations).
     Pdsg,
     /// HART (Hao et al. 2024, "Threaten spiking neural networks through combining rate and temporal information", ICLR):
     /// dx_t = (1/T)·Σ_s dy_s·σ'(u_s − v_th), the same at every step. Each spike is blamed for its own membrane, nothing
-    /// returns through leak and reset, and blame is averaged over time as a rate's is. On the CPU alone.
+    /// returns through leak and reset, and blame is averaged over time as a rate's is.
     Hart(Surrogate),
-    /// ASSG: through time, with slopes that follow each membrane over the iterations of an attack, [`Sharpness`]. On the CPU
-    /// alone.
+    /// ASSG: through time, with slopes that follow each membrane over the iterations of an attack, [`Sharpness`].
     Assg,
 }
 
 impl Credit {
-    /// Errors (usage): no kernel computes it on a device of this kind.
-    pub fn suits(self, device: &Device) -> Result<()> {
-        match (self, device) {
-            (Credit::Bptt(_) | Credit::Rate, _) | (_, Device::Cpu(_)) => Ok(()),
-            (Credit::Pdsg | Credit::Hart(_) | Credit::Assg, Device::Gpu(_)) => Err(self.refusal()),
-        }
-    }
-
     /// Whether it gives thresholds a gradient.
     pub fn reaches_thresholds(self) -> bool {
         match self {
             Credit::Bptt(_) | Credit::Pdsg | Credit::Assg => true,
             Credit::Rate | Credit::Hart(_) => false,
         }
-    }
-
-    fn refusal(self) -> Error {
-        let name = match self {
-            Credit::Bptt(_) => "bptt",
-            Credit::Rate => "rate",
-            Credit::Pdsg => "pdsg",
-            Credit::Hart(_) => "hart",
-            Credit::Assg => "assg",
-        };
-        usage!("--credit {name}: no kernel for a GPU; use --device cpu, or --credit bptt or rate")
     }
 }
 
@@ -148,8 +128,8 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
     Ok(Data::Spikes { codes, steps: dynamics.steps })
 }
 
-/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, (usage) a credit
-/// that the device cannot compute, and [`Credit::Assg`], whose slopes [`backward_sloped`] wants.
+/// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, and
+/// [`Credit::Assg`], whose slopes [`backward_sloped`] wants.
 pub fn backward(
     y: &Tensor,
     affine: Option<&Affine>,
@@ -199,13 +179,18 @@ fn back(
     };
     let mut dx = Tensor::unspecified(y.device(), [shape[0], shape[1], shape[2], frames, shape[4]]);
     let dv_th = match y.device() {
-        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, credit, down, &mut dx)?,
+        Device::Gpu(gpu) => gpu::backward(gpu, y, affine, v_th, dynamics, upstream, (credit, slopes), down, &mut dx)?,
         Device::Cpu(cpu) => {
             let dv_th = cpu::backward(cpu, y, affine, v_th.host()[0], dynamics, upstream, (credit, slopes), down, &mut dx)?;
             Tensor::full(y.device(), [], dv_th as f32)
         }
     };
     Ok(Gradients { dx, dv_th })
+}
+
+/// ASSG's slopes. Errors: there are none.
+fn needed(slopes: Option<&Tensor>) -> Result<&Tensor> {
+    slopes.ok_or_else(|| fail!("lif: ASSG's slopes come from the iterations of an attack, and there was none"))
 }
 
 /// Gradients of a layer of neurons and the normalisation in front of it.
@@ -216,7 +201,8 @@ pub struct NormGradients {
     pub dv_th: Tensor,
 }
 
-/// [`backward`] and [`norm::backward`] behind it, in one pass over y where the device can.
+/// [`backward`] and [`norm::backward`] behind it, in one pass over y on a GPU, through the rate or with one surrogate
+/// for all.
 ///
 /// Errors: those of the two.
 pub fn backward_norm(
@@ -227,19 +213,20 @@ pub fn backward_norm(
     upstream: Upstream,
     credit: Credit,
 ) -> Result<NormGradients> {
-    match y.device() {
-        Device::Gpu(gpu) => {
-            check(y.shape(), Some(norm.affine), dynamics)?;
-            check_upstream(y, upstream, dynamics.steps)?;
-            gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, credit)
-        }
-        Device::Cpu(_) => {
-            let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;
-            // The same at every step, but y is not.
-            let dx = if dx.shape()[3] == y.shape()[3] { dx } else { repeat(&dx, y.shape()[3], 1.0) };
-            Ok(NormGradients { norm: norm::backward(&dx, y, norm.moments, norm.weight, norm.moving)?, dv_th })
-        }
+    let surrogate = match credit {
+        Credit::Bptt(surrogate) => Some(Some(surrogate)),
+        Credit::Rate => Some(None),
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => None,
+    };
+    if let (Device::Gpu(gpu), Some(surrogate)) = (y.device(), surrogate) {
+        check(y.shape(), Some(norm.affine), dynamics)?;
+        check_upstream(y, upstream, dynamics.steps)?;
+        return Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, surrogate));
     }
+    let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;
+    // The same at every step, but y is not.
+    let dx = if dx.shape()[3] == y.shape()[3] { dx } else { repeat(&dx, y.shape()[3], 1.0) };
+    Ok(NormGradients { norm: norm::backward(&dx, y, norm.moments, norm.weight, norm.moving)?, dv_th })
 }
 
 /// The number of spikes in `spikes` (0 for an activation that is no spikes). Waits for the device.

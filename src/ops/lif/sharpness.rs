@@ -9,54 +9,82 @@
 //! differentiated through them. What follows is backpropagation through time, the reset differentiated as with every surrogate
 //! here (the published code detaches it). Statistics are each image's own, in the paper too.
 
-use super::membrane::membranes;
-use super::{Credit, Dynamics};
+use super::membrane::spelled_out;
+use super::{Dynamics, check, gpu};
 use crate::base::{Result, ensure};
+use crate::device::Device;
 use crate::ops::norm::Affine;
 use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
 use std::f32::consts::FRAC_PI_2;
 use std::f64::consts::PI;
 
 /// A/2.
 const VANISHING: f64 = 0.425;
-/// What an iteration leaves of the mean, and of the deviation.
-const KEPT: f32 = 0.9;
-/// What the next brings.
-const NEW: f32 = 0.1;
-/// How much the deviation widens the surrogate.
-const RELAXATION: f32 = 1.5;
-/// So that a membrane at rest on the threshold has a finite sharpness.
-const LEAST: f32 = 1e-4;
 
-/// What a layer of neurons remembers of the iterations of an attack: `[N,H,W,T,C]` each.
+/// The constants of the formula (`Adaptation` in kernels/adaptive.cu).
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct Adaptation {
+    /// What an iteration leaves of the mean, and of the deviation.
+    kept: f32,
+    /// What the next brings.
+    fresh: f32,
+    /// What the statistics divide.
+    bound: f32,
+    /// How much the deviation widens the surrogate.
+    relaxation: f32,
+    /// So that a membrane at rest on the threshold has a finite sharpness.
+    least: f32,
+}
+
+impl Adaptation {
+    fn published() -> Adaptation {
+        Adaptation { kept: 0.9, fresh: 0.1, bound: (2.0 * (VANISHING * PI).tan() / PI) as f32, relaxation: 1.5, least: 1e-4 }
+    }
+
+    /// The slope at x = u − v_th, and the statistics behind it.
+    fn slope(&self, x: f32, mean: &mut f32, deviation: &mut f32) -> f32 {
+        *mean = self.kept * *mean + self.fresh * x.abs();
+        *deviation = self.kept * *deviation + self.fresh * (x.abs() - *mean).abs();
+        let sharpness = self.bound / (*mean + self.relaxation * *deviation + self.least);
+        let bent = FRAC_PI_2 * sharpness * x;
+        0.5 * sharpness / (1.0 + bent * bent)
+    }
+}
+
+/// What a layer of neurons remembers of the iterations of an attack.
 #[derive(Default)]
 pub struct Sharpness {
-    mean: Vec<f32>,
-    deviation: Vec<f32>,
+    /// M and D, `[N,H,W,T,C]` each, where the network is; None before the first iteration.
+    statistics: Option<[Tensor; 2]>,
 }
 
 impl Sharpness {
-    /// The next iteration: remember the membranes of y, and return the slope of each spike, `[N,H,W,T,C]`.
+    /// The next iteration: remember the membranes of y, and return the slope of each spike, `[N,H,W,T,C]`. Nothing is sent to the
+    /// device or read from it.
     ///
-    /// Errors: as the forward; other images than before; a device that the credit does not suit.
+    /// Errors: as the forward; other images than before.
     pub fn observe(&mut self, y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dynamics) -> Result<Tensor> {
-        Credit::Assg.suits(y.device())?;
-        let u = membranes(y, affine, v_th, dynamics)?;
-        if self.mean.is_empty() {
-            (self.mean, self.deviation) = (vec![1.0; u.len()], vec![0.0; u.len()]);
+        check(y.shape(), affine, dynamics)?;
+        let (shape, device, adaptation) = (y.shape(), y.device(), Adaptation::published());
+        let mut slopes = Tensor::unspecified(device, [shape[0], shape[1], shape[2], dynamics.steps, shape[4]]);
+        let shape = slopes.shape();
+        let statistics = self.statistics.get_or_insert_with(|| [Tensor::full(device, shape, 1.0), Tensor::zeros(device, shape)]);
+        let before = statistics[0].shape();
+        ensure!(shape == before, "assg: membranes {shape} after {before}: an attack's images must stay the same");
+        match device {
+            Device::Gpu(gpu) => gpu::sharpen(gpu, y, affine, v_th, dynamics, adaptation, statistics, &mut slopes),
+            Device::Cpu(_) => {
+                let v_th = v_th.host()[0];
+                let u = spelled_out(y, affine, v_th, dynamics);
+                let [mean, deviation] = statistics;
+                let remembered = mean.host_mut().iter_mut().zip(deviation.host_mut());
+                for ((slope, u), (mean, deviation)) in slopes.host_mut().iter_mut().zip(u).zip(remembered) {
+                    *slope = adaptation.slope(u - v_th, mean, deviation);
+                }
+            }
         }
-        ensure!(u.len() == self.mean.len(), "assg: {} membranes after {}: an attack's images must stay the same", u.len(), self.mean.len());
-        let (v_th, bound) = (v_th.to_vec()[0], (2.0 * (VANISHING * PI).tan() / PI) as f32);
-        let each = |((&u, mean), deviation): ((&f32, &mut f32), &mut f32)| {
-            let x = u - v_th;
-            *mean = KEPT * *mean + NEW * x.abs();
-            *deviation = KEPT * *deviation + NEW * (x.abs() - *mean).abs();
-            let sharpness = bound / (*mean + RELAXATION * *deviation + LEAST);
-            let bent = FRAC_PI_2 * sharpness * x;
-            0.5 * sharpness / (1.0 + bent * bent)
-        };
-        let slopes: Vec<f32> = u.iter().zip(&mut self.mean).zip(&mut self.deviation).map(each).collect();
-        let shape = y.shape();
-        Ok(Tensor::from_slice(y.device(), [shape[0], shape[1], shape[2], dynamics.steps, shape[4]], &slopes))
+        Ok(slopes)
     }
 }

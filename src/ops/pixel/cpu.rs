@@ -1,6 +1,6 @@
 //! Pixel operations on the CPU.
 
-use super::{Ball, Noise, Norm, Stand};
+use super::{Adaptive, Ball, Momentum, Noise, Norm, Stand};
 use crate::base::rng::Philox;
 use crate::device::{Cpu, Disjoint};
 use crate::tensor::{Array, Tensor};
@@ -115,6 +115,33 @@ pub fn momentum_step(cpu: &Cpu, at: &Stand, ball: Ball, share: f32) -> Tensor {
 /// The factor that draws a difference of this length into the ball.
 fn drawn_in(eps: f32, length: f64) -> f32 {
     (length.min(f64::from(eps)) / (length + LEAST)) as f32
+}
+
+pub fn adaptive_step(cpu: &Cpu, of: [&Tensor; 3], momentum: &mut Momentum, constants: Adaptive) -> Tensor {
+    let Adaptive { step, mean_kept, squares_kept, least, eps, len } = constants;
+    let (shape, len, eps) = (of[0].shape(), len as usize, f64::from(eps));
+    let mut out = Tensor::unspecified(of[0].device(), shape);
+    let (all, means) = (Disjoint::new(out.host_mut()), Disjoint::new(momentum.mean.host_mut()));
+    let squares = Disjoint::new(momentum.squares.host_mut());
+    cpu.each(shape[0], |n| {
+        let image = n * len..(n + 1) * len;
+        let [x, adv, g] = of.map(|t| &t.host()[image.clone()]);
+        // SAFETY: each image is another part.
+        let (out, means, squares) = unsafe { (all.part(image.clone()), means.part(image.clone()), squares.part(image)) };
+        let over = |of: fn(f64) -> f64| g.iter().map(|&g| of(f64::from(g))).sum::<f64>() / len as f64;
+        let (size, square) = (over(f64::abs), over(|g| g * g));
+        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+        for (i, out) in out.iter_mut().enumerate() {
+            let g = f64::from(g[i]);
+            let (mean, squares) = (&mut means[i], &mut squares[i]);
+            *mean = mean_kept * *mean + share(g, size);
+            *squares = squares_kept * *squares + share(g * g, square);
+            let far = (step * *mean / (squares.sqrt() + least)).clamp(-step, step);
+            let away = (f64::from(adv[i]) + far - f64::from(x[i])).clamp(-eps, eps);
+            *out = (x[i] + away as f32).clamp(0.0, 1.0);
+        }
+    });
+    out
 }
 
 pub fn replace(to: &mut Tensor, mask: &Array<u32>, from: &Tensor) {

@@ -1,6 +1,6 @@
 //! Pixel operations on a GPU: `kernels/pixel.cu`.
 
-use super::{Ball, Noise, Norm, Stand};
+use super::{Adaptive, Ball, Momentum, Noise, Norm, Stand};
 use crate::base::rng::Philox;
 use crate::device::{Gpu, Grid, kernel};
 use crate::ops::launch::{THREADS, flat, rows};
@@ -85,6 +85,21 @@ pub fn momentum_step(gpu: &Gpu, at: &Stand, ball: Ball, share: f32) -> Tensor {
         .value(share)
         .array_mut(&mut out)
         .value(len as u32)
+        .go();
+    out
+}
+
+pub fn adaptive_step(gpu: &Gpu, of: [&Tensor; 3], momentum: &mut Momentum, constants: Adaptive) -> Tensor {
+    let [images, adv, gradient] = of;
+    let mut out = Tensor::unspecified(images.device(), images.shape());
+    gpu.run(&kernel::pixel_adaptive_step, self::images(images.shape()[0]))
+        .value(constants)
+        .array(images)
+        .array(adv)
+        .array(gradient)
+        .array_mut(&mut momentum.mean)
+        .array_mut(&mut momentum.squares)
+        .array_mut(&mut out)
         .go();
     out
 }

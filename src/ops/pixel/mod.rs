@@ -8,6 +8,7 @@ mod gpu;
 use crate::base::{Result, ensure, rng::Philox};
 use crate::device::Device;
 use crate::tensor::{Array, Tensor};
+use bytemuck::{Pod, Zeroable};
 
 /// The law of a noise tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,6 +133,54 @@ pub fn momentum_step(at: &Stand, ball: Ball, share: f32) -> Result<Tensor> {
     match at.images.device() {
         Device::Gpu(gpu) => Ok(gpu::momentum_step(gpu, at, ball, share)),
         Device::Cpu(cpu) => Ok(cpu::momentum_step(cpu, at, ball, share)),
+    }
+}
+
+/// What SA-PGD remembers of the gradients of images, a number each of its own: `[N,H,W,C]`.
+pub struct Momentum {
+    mean: Array<f64>,
+    squares: Array<f64>,
+}
+
+impl Momentum {
+    /// Of no gradient of `images` yet.
+    pub fn of(images: &Tensor) -> Momentum {
+        let nothing = || Array::zeros(images.device(), images.shape());
+        Momentum { mean: nothing(), squares: nothing() }
+    }
+}
+
+/// The constants of SA-PGD's step (`Adaptive` in kernels/pixel.cu).
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Adaptive {
+    step: f64,
+    /// What a step leaves of the momentum.
+    mean_kept: f64,
+    /// What a step leaves of the squares.
+    squares_kept: f64,
+    /// So that a number that never had a gradient stays.
+    least: f64,
+    eps: f32,
+    /// H·W·C.
+    len: u32,
+}
+
+/// The next point of SA-PGD (Wang et al., arXiv 2512.22522): with g the gradient of an image's loss and means over its numbers
+///   m ← 0.5·m + g / mean|g|;  v ← 0.8·v + g² / mean(g²);  P(adv + clamp(step·m / (√v + 10⁻¹²), ±step)),
+/// P the projection to the ±eps ball around `images` and to [0,1]. An image without any gradient goes on by its momentum. In f64, each
+/// image by itself.
+pub fn adaptive_step(images: &Tensor, adv: &Tensor, gradient: &Tensor, momentum: &mut Momentum, step: f64, eps: f32) -> Result<Tensor> {
+    same(images, adv)?;
+    same(images, gradient)?;
+    let (shape, known) = (images.shape(), momentum.mean.shape());
+    ensure!(shape.count() == known.count(), "pixel: images {shape}, momentum {known}");
+    let len = (shape.count() / shape[0].max(1)) as u32;
+    let constants = Adaptive { step, mean_kept: 0.5, squares_kept: 0.8, least: 1e-12, eps, len };
+    let of = [images, adv, gradient];
+    match images.device() {
+        Device::Gpu(gpu) => Ok(gpu::adaptive_step(gpu, of, momentum, constants)),
+        Device::Cpu(cpu) => Ok(cpu::adaptive_step(cpu, of, momentum, constants)),
     }
 }
 

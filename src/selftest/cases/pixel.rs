@@ -21,6 +21,7 @@ pub fn table(sheet: &mut Sheet) {
     sheet.each("sign", &CASES, by, sign);
     sheet.each("unit", &CASES, by, unit);
     sheet.each("momentum step", &CASES, by, momentum);
+    sheet.each("adaptive step", &CASES, by, adaptive);
     sheet.each("replace", &CASES, by, replace);
 }
 
@@ -124,6 +125,27 @@ fn momentum(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
         // A dozen roundings of numbers no larger than one; a length that is rounded moves every pixel by as small a share.
         sheet.within(format!("{norm:?}, ε {eps}, share {share}"), &got[0], &want, |_| 12.0 * U);
         ensure!(got[0].iter().all(|v| (0.0..=1.0).contains(v)), "{norm:?}, ε {eps}: a pixel outside 0..1");
+    }
+    Ok(())
+}
+
+/// Three steps, the second without any gradient of the first image.
+fn adaptive(sheet: &mut Sheet, &shape: &[usize; 4]) -> Result<()> {
+    let (device, n, len) = (sheet.device(), count(&shape), count(&shape[1..]));
+    let x = between("pixels", n, 0.0, 1.0);
+    let (on_x, eps) = (tensor(device, shape, &x), 0.04f32);
+    let (mut momentum, mut adv, mut want) = (pixel::Momentum::of(&on_x), on_x.clone(), x.clone());
+    let (mut mean, mut squares) = (vec![0.0; n], vec![0.0; n]);
+    for (place, step) in [0.04, 0.03, 0.015].into_iter().enumerate() {
+        let mut g: Vec<f64> = random(&format!("g {place}"), n).iter().map(|g| if g.abs() < 0.2 { 0.0 } else { *g }).collect();
+        if place == 1 {
+            g[..len].fill(0.0);
+        }
+        adv = pixel::adaptive_step(&on_x, &adv, &tensor(device, shape, &g), &mut momentum, step, eps)?;
+        want = naive::adaptive_step([&x, &want, &g], &mut mean, &mut squares, len, step, f64::from(eps));
+        // Each step rounds what it adds, and the sum.
+        sheet.within(format!("step {place}"), &adv.to_vec(), &want, |_| 3.0 * (place + 1) as f64 * U);
+        ensure!(adv.to_vec().iter().all(|v| (0.0..=1.0).contains(v)), "step {place}: a pixel outside 0..1");
     }
     Ok(())
 }

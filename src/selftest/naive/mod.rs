@@ -330,12 +330,20 @@ pub fn signed_step(adv: &[f64], g: &[f64], x: &[f64], alpha: f64, eps: f64) -> V
 
 /// Each image of `len` numbers over its largest absolute value.
 pub fn unit_linf(x: &[f64], len: usize) -> Vec<f64> {
-    x.chunks(len).flat_map(|image| image.iter().map(|v| v / (image.iter().fold(0.0, |m: f64, v| m.max(v.abs())) + 1e-12))).collect()
+    unit(x, len, |image| image.iter().fold(0.0, |most: f64, v| most.max(v.abs())))
 }
 
 /// Each image of `len` numbers over its l2 norm.
 pub fn unit_l2(x: &[f64], len: usize) -> Vec<f64> {
-    x.chunks(len).flat_map(|image| image.iter().map(|v| v / (norm_l2(image) + 1e-12))).collect()
+    unit(x, len, norm_l2)
+}
+
+fn unit(x: &[f64], len: usize, size: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    let over = |image: &[f64]| {
+        let size = size(image) + 1e-12;
+        image.iter().map(|v| v / size).collect::<Vec<_>>()
+    };
+    x.chunks(len).flat_map(over).collect()
 }
 
 /// The root of the sum of squares.
@@ -346,8 +354,8 @@ pub fn norm_l2(x: &[f64]) -> f64 {
 /// Each image of `adv` drawn into the l2 ball around its image of `x`, then into [0,1].
 pub fn project_l2(adv: &[f64], x: &[f64], eps: f64, len: usize) -> Vec<f64> {
     let away: Vec<f64> = adv.iter().zip(x).map(|(a, x)| a - x).collect();
-    let direction = unit_l2(&away, len);
-    (0..x.len()).map(|i| (x[i] + direction[i] * norm_l2(&away[i / len * len..(i / len + 1) * len]).min(eps)).clamp(0.0, 1.0)).collect()
+    let (direction, lengths): (_, Vec<f64>) = (unit_l2(&away, len), away.chunks(len).map(norm_l2).collect());
+    (0..x.len()).map(|i| (x[i] + direction[i] * lengths[i / len].min(eps)).clamp(0.0, 1.0)).collect()
 }
 
 /// A step of APGD on images of `len` numbers, each with its own step size.
@@ -362,6 +370,21 @@ pub fn momentum_step(
     let direction = direction(g);
     let z = project(&(0..x.len()).map(|i| adv[i] + steps[i / len] * direction[i]).collect::<Vec<_>>());
     project(&(0..x.len()).map(|i| adv[i] + share * (z[i] - adv[i]) + (1.0 - share) * (adv[i] - old[i])).collect::<Vec<_>>())
+}
+
+/// SA-PGD's step of step size `step`, images of `len` numbers; `mean` and `squares` move on.
+pub fn adaptive_step([x, adv, g]: [&[f64]; 3], mean: &mut [f64], squares: &mut [f64], len: usize, step: f64, eps: f64) -> Vec<f64> {
+    for (image, g) in g.chunks(len).enumerate() {
+        let size = g.iter().map(|g| g.abs()).sum::<f64>() / len as f64;
+        let square = g.iter().map(|g| g * g).sum::<f64>() / len as f64;
+        for (i, g) in g.iter().enumerate() {
+            let at = image * len + i;
+            mean[at] = 0.5 * mean[at] + if size > 0.0 { g / size } else { 0.0 };
+            squares[at] = 0.8 * squares[at] + if square > 0.0 { g * g / square } else { 0.0 };
+        }
+    }
+    let far = |i: usize| (step * mean[i] / (squares[i].sqrt() + 1e-12)).clamp(-step, step);
+    project(&(0..x.len()).map(|i| adv[i] + far(i)).collect::<Vec<_>>(), x, eps)
 }
 
 /// The sum of each channel of [rows, C].

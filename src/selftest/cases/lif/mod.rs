@@ -160,7 +160,7 @@ fn fusions() -> Vec<Fusion> {
     let sharp = Surrogate { kind: SurrogateKind::Exp, gamma: 2.0 };
     for steps in [1, 4, 8, 17] {
         for (reset, held) in [(Reset::Hard, true), (Reset::Soft, false), (Reset::Hard, false)] {
-            for credit in [Credit::Bptt(Surrogate::default()), Credit::Bptt(sharp), Credit::Rate] {
+            for credit in [Credit::Bptt(Surrogate::default()), Credit::Bptt(sharp), Credit::Rate, Credit::Pdsg, Credit::Hart(sharp)] {
                 for moving in [Moving::Batch, Moving::Constant] {
                     let shape = [[2, 3, 5, 17], [3, 4, 5, 20], [1, 9, 7, 3], [2, 5, 4, 132]][uses.len() % 4];
                     let case = Case { shape, dynamics: Dynamics { steps, leak: 0.9, reset }, held, affine: false };
