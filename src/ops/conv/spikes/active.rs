@@ -37,7 +37,8 @@ impl<'a> Codes<'a> {
 /// after the other, plane after plane. An entry `E` is
 ///
 /// - u32: `key << 16 | place`, of a pooled input one for each kind of key;
-/// - u64: `code << 32 | place`, of every input one: the code as it is stored;
+/// - u64: `code << 32 | place`, of every input one: the code as it is stored, of pooled ones the nibbles of every two steps as
+///   one byte first + 5 · second;
 /// - [`Blame`]: numbers, those of a gradient.
 pub struct Active<E> {
     entries: Vec<E>,
@@ -91,7 +92,9 @@ impl Active<u64> {
         };
         match codes {
             Codes::Spikes(codes) => self.fill(g, codes, image, 1, |entries, byte, place| write(entries, byte.into(), place)),
-            Codes::Quarters(codes) => self.fill(g, codes, image, 1, write),
+            Codes::Quarters(codes) => self.fill(g, codes, image, 1, |entries, nibbles, place| {
+                write(entries, (nibbles & 0x0f0f_0f0f) + 5 * (nibbles >> 4 & 0x0f0f_0f0f), place)
+            }),
         }
     }
 }

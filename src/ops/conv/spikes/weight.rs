@@ -26,11 +26,11 @@ const CHAIN: usize = 512;
 type Steps = [[f32; PANEL]; 8];
 
 /// What pieces of a code are worth, piece after piece: the two nibbles of a byte, or the four bytes (two steps each) of a
-/// pooled input's code.
+/// pooled input's code. Close together: the first-level cache holds them all.
 type Worth = [[f32; PANEL]; 4 * PAIRS];
 
-/// A power of two above 0x44, the highest code of two pooled steps.
-const PAIRS: usize = 128;
+/// A power of two above 24, the highest code of two pooled steps.
+const PAIRS: usize = 32;
 
 #[derive(Default)]
 struct Scratch {
@@ -230,7 +230,7 @@ unsafe fn pairs<S: Lanes, const V: usize>(gradient: &Steps, worth: &mut Worth) {
                         // Products first: fused, three quarters would round otherwise than on a machine that cannot.
                         let left = at(&gradient[pair * 2]).fan(of_first, S::zero());
                         let sum = left.add(at(&gradient[pair * 2 + 1]).fan(of_second, S::zero()));
-                        sum.store(worth[pair * PAIRS + (second << 4 | first)].as_mut_ptr().add(v * S::LANES));
+                        sum.store(worth[pair * PAIRS + 5 * second + first].as_mut_ptr().add(v * S::LANES));
                     }
                 }
             }
