@@ -169,7 +169,7 @@ impl<'a> Patches<'a> {
 
     /// Rows of a plain block (images of one pixel go many to a block).
     fn plain_rows(&self) -> usize {
-        ((LAYOUT / self.from[2].max(1)) / 8 * 8).clamp(8, 64)
+        ((LAYOUT / self.from[2].max(1)) / 8 * 8).clamp(32, 64)
     }
 
     fn total(&self) -> usize {
