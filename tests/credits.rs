@@ -7,7 +7,7 @@ use caltrop::autodiff::Lens;
 use caltrop::device::Device;
 use caltrop::drive::{Remembering, Seen};
 use caltrop::nn::{Model, Spec};
-use caltrop::ops::{lif::Reset, loss::predictions};
+use caltrop::ops::{lif::Reset, loss::predictions, pixel::Ball};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::zoo;
 use std::ops::Range;
@@ -49,7 +49,7 @@ fn perturbed(model: &Model, attack: Attack, lens: Lens, of: Range<usize>) -> Vec
     let labels = Array::from_slice(model.device(), [of.len()], &clean.into_iter().map(|class| class as i32).collect::<Vec<_>>());
     let ids: Vec<u64> = of.map(|id| id as u64).collect();
     let targets = Targets { images: &images, labels: &labels, ids: &ids };
-    attack.perturb(&Remembering::new(model), &targets, lens, 0.1, &Noise::new(9, 1)).unwrap().to_vec()
+    attack.perturb(&Remembering::new(model), &targets, lens, Ball::linf(0.1), &Noise::new(9, 1)).unwrap().to_vec()
 }
 
 #[test]

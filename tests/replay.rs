@@ -6,7 +6,7 @@ use caltrop::attack::{Attack, Goal, Noise, Targets, Victim, ensemble};
 use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
-use caltrop::drive::{Defense, Member, Members, Place, Question, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
+use caltrop::drive::{Defense, Member, Members, Place, Question, Radius, Recipe, Seen, Silent, Stage, Stepper, evaluate, start, step};
 use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::optim::{Accumulator, Sgd};
@@ -144,15 +144,17 @@ fn attacks(device: &Device) {
     let everything = caltrop::drive::upload(&model, &images.batch(0..count).unwrap()).0;
     let said = predictions(&Seen { model: &model }.logits(&everything, Lens::default()).unwrap()).unwrap();
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
-    let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5, restarts: 2 };
-    for (attack, members) in [
-        (Attack::Fgsm, Members::Ensemble),
-        (Attack::Pgd { iterations: 2 }, Members::One),
-        (apgd, Members::One),
-        (Attack::Identity, Members::One),
+    let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5 };
+    let (linf, l2) = (Radius::linf(8.0), Radius::l2(0.3));
+    for (attack, members, radius) in [
+        (Attack::Fgsm, Members::Ensemble, linf),
+        (Attack::Pgd { iterations: 2 }, Members::One, linf),
+        (Attack::Pgd { iterations: 2 }, Members::One, l2),
+        (apgd, Members::One, linf),
+        (Attack::Identity, Members::One, linf),
     ] {
         let all = Member::all(attack, members, Lens::default());
-        let question = Question::new(&images, count, all, 8.0, 4);
+        let question = Question { radius, ..Question::new(&images, count, all, 8.0, 4) };
         let answer = evaluate(&model, &question, &Silent).unwrap();
         let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
         // The last member's images, made by calls, of the images that nobody broke; of all where it is the only one.
@@ -161,7 +163,7 @@ fn attacks(device: &Device) {
         let targets = Targets { images: &x, labels: &y, ids: &batch.ids };
         let noise = Noise { member: lenses.len() as u64 - 1, ..Noise::new(4, 0) };
         let last = lenses[lenses.len() - 1];
-        let want = attack.perturb(&Seen { model: &model }, &targets, last, 8.0 / 255.0, &noise).unwrap().to_vec();
+        let want = attack.perturb(&Seen { model: &model }, &targets, last, radius.ball(), &noise).unwrap().to_vec();
         let size = SIDE * SIDE;
         let unbroken: Vec<usize> = (128..256).filter(|&i| answer.survived[i]).collect();
         assert!(unbroken.len() > 5, "{attack}: {} of 128 survive", unbroken.len());

@@ -7,9 +7,9 @@ use caltrop::autodiff::Lens;
 use caltrop::base::Result;
 use caltrop::data::Images;
 use caltrop::device::Device;
-use caltrop::drive::{Member, PassOn, Question, Seen, Silent, evaluate};
+use caltrop::drive::{Member, PassOn, Question, Radius, Seen, Silent, evaluate};
 use caltrop::nn::{Model, Spec};
-use caltrop::ops::pixel::Norm;
+use caltrop::ops::pixel::{Ball, Norm};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
 use caltrop::zoo;
@@ -129,8 +129,8 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
     for (norm, low, high) in [(Norm::Linf, 0.4, 0.6), (Norm::L2, 0.4, 0.6), (Norm::Linf, 0.0, 1.0), (Norm::L2, 0.0, 1.0)] {
         let (victim, batch) = two_classes(low, high);
         let w: Vec<f64> = victim.weights[0].iter().map(|&w| f64::from(w)).collect();
-        let path = Fab { norm, iterations: 20, ..Fab::new(1e3, 20) };
-        let adversarial = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+        let path = Fab::new(Ball { norm, eps: 1e3 }, 20);
+        let adversarial = fab(&victim, &batch.targets(), Lens::default(), path, &Noise::new(5, 0)).unwrap();
         let mut wants = Vec::new();
         for n in 0..8 {
             let (x, adv) = (row(&batch.images, n), row(&adversarial, n));
@@ -150,7 +150,7 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
         // Within eps or not at all.
         wants.sort_by(|a, b| a.0.total_cmp(&b.0));
         let eps = ((wants[3].1 + wants[4].0) / 2.0) as f32;
-        let bounded = fab(&victim, &batch.targets(), Lens::default(), Fab { eps, ..path }).unwrap();
+        let bounded = fab(&victim, &batch.targets(), Lens::default(), Fab { ball: Ball { norm, eps }, ..path }, &Noise::new(5, 0)).unwrap();
         let mut broken = 0;
         for n in 0..8 {
             let (x, adv) = (row(&batch.images, n), row(&bounded, n));
@@ -170,10 +170,10 @@ fn fab_goes_on_to_the_next_target_and_leaves_what_is_wrong_already() {
     let at_half: f32 = steep.iter().sum::<f32>() / 2.0;
     let victim = Linear::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
     let batch = Batch::new(&cpu(), [2, 6, 5, 2], &[0.5; 2 * PIXELS], &[0, 1]);
-    let path = Fab::new(0.05, 10);
-    let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }).unwrap();
+    let path = Fab::new(Ball::linf(0.05), 10);
+    let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }, &Noise::new(5, 0)).unwrap();
     assert_eq!(first.to_vec(), batch.images.to_vec());
-    let all = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+    let all = fab(&victim, &batch.targets(), Lens::default(), path, &Noise::new(5, 0)).unwrap();
     let logits = victim.exact(&row(&all, 0));
     assert!(logits[2] > logits[0], "{logits:?}");
     assert_eq!(row(&all, 1), row(&batch.images, 1), "it was wrong when clean");
@@ -194,7 +194,8 @@ fn square_breaks_what_can_be_broken_and_asks_no_more() {
         let at_half: f32 = w.iter().map(|w| w / 2.0).sum();
         let victim = Linear::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
         let batch = Batch::new(&cpu(), [6, side, side, channels], &vec![0.5; 6 * size], &[0; 6]);
-        let adversarial = square(&victim, &batch.targets(), Lens::default(), Square::new(eps, 2000), &Noise::new(5, 0)).unwrap();
+        let adversarial =
+            square(&victim, &batch.targets(), Lens::default(), Square::new(Ball::linf(eps), 2000), &Noise::new(5, 0)).unwrap();
         for n in 0..6 {
             let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
             assert!(Norm::Linf.distance(&adv, &x) <= f64::from(eps) + 1e-7);
@@ -220,7 +221,7 @@ fn square_in_l2_breaks_a_linear_victim() {
     // The margin can fall by eps·‖w‖₂ = 5 at most; at grey, w·x = 0.
     let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
     let batch = Batch::new(&cpu(), [4, 10, 10, 1], &vec![0.5; 4 * size], &[0; 4]);
-    let budget = Square { norm: Norm::L2, ..Square::new(eps, 3000) };
+    let budget = Square::new(Ball::l2(eps), 3000);
     let adversarial = square(&victim, &batch.targets(), Lens::default(), budget, &Noise::new(5, 0)).unwrap();
     for n in 0..4 {
         let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
@@ -262,20 +263,26 @@ fn batch_of(model: &Model, n: usize) -> Batch {
     Batch::new(model.device(), [n, SIDE, SIDE, 2], &pixels, &labels)
 }
 
-type Perturb<'a> = &'a dyn Fn(&dyn Victim, &Targets) -> Tensor;
-
 #[test]
 fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
     let lens = Lens::default();
-    let noise = Noise { member: 2, ..Noise::new(9, 1) };
+    // A restart, which all of them begin somewhere else.
+    let noise = Noise { member: 2, restart: 1, ..Noise::new(9, 1) };
+    let (linf, l2) = (Ball::linf(0.1), Ball::l2(1.0));
     for steps in [0, 3] {
-        let attacks: [(&str, Perturb); 4] = [
-            ("fab-t", &|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
-            ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
-            ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
-            ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
-        ];
-        for (name, perturb) in attacks {
+        for (word, ball) in [
+            ("fab-t5", linf),
+            ("square25", linf),
+            ("fab-t5", l2),
+            ("square25", l2),
+            ("gaussian", l2),
+            ("rfgsm", l2),
+            ("pgd3", l2),
+            ("tpgd2", l2),
+            ("pgd-targeted2", l2),
+            ("apgd-t3", l2),
+        ] {
+            let (name, attack) = (format!("{word} in {}", ball.norm), Attack::parse(word, None).unwrap());
             let mut known: Option<Vec<f32>> = None;
             for threads in [1, 3] {
                 let device = Device::cpu(Some(threads)).unwrap();
@@ -286,7 +293,7 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
                     let mut next = 0;
                     for size in packing {
                         let some = batch.some(&(next..next + size).collect::<Vec<_>>());
-                        all.extend(perturb(&victim, &some.targets()).to_vec());
+                        all.extend(attack.perturb(&victim, &some.targets(), lens, ball, &noise).unwrap().to_vec());
                         next += size;
                     }
                     same_bits(&format!("{name}, T = {steps}"), &all, known.get_or_insert_with(|| all.clone()));
@@ -300,16 +307,29 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
 
 #[test]
 fn every_attack_stays_within_eps_and_the_box() {
-    let eps = 12.0 / 255.0;
-    for steps in [0, 2] {
+    for (steps, radius) in [(0, Radius::linf(12.0)), (2, Radius::linf(12.0)), (0, Radius::l2(0.4)), (2, Radius::l2(0.4))] {
         let model = network(&cpu(), steps, 5);
-        let batch = batch_of(&model, 4);
+        let (batch, ball) = (batch_of(&model, 4), radius.ball());
         for name in NAMES {
             let iterations = Attack::parse(name, None).unwrap().iterations().map(|_| 12);
             let attack = Attack::parse(name, iterations).unwrap();
-            let adversarial = attack.perturb(&Seen { model: &model }, &batch.targets(), Lens::default(), eps, &Noise::new(1, 0)).unwrap();
-            for (i, (a, x)) in adversarial.to_vec().into_iter().zip(batch.images.to_vec()).enumerate() {
-                assert!((0.0..=1.0).contains(&a) && (a - x).abs() <= eps + 1e-6, "{attack}, T = {steps}: number {i}: {x} became {a}");
+            for restart in 0..2 {
+                let noise = Noise { restart, ..Noise::new(1, 0) };
+                let made = attack.perturb(&Seen { model: &model }, &batch.targets(), Lens::default(), ball, &noise);
+                if attack.knows(ball.norm).is_err() {
+                    assert!(made.err().is_some_and(|error| error.to_string().starts_with("sa-pgd: has no l2 form; ")));
+                    continue;
+                }
+                let made = made.unwrap();
+                for n in 0..4 {
+                    let (adv, x) = (row(&made, n), row(&batch.images, n));
+                    let far = ball.norm.distance(&adv, &x);
+                    let most = f64::from(ball.eps) + radius.rounding(x.len());
+                    assert!(far <= most, "{attack} in {radius}, T = {steps}: image {n} is {far} away");
+                    assert!(adv.iter().all(|a| (0.0..=1.0).contains(a)), "{attack} in {radius}, T = {steps}: image {n} left the box");
+                    let far_enough = matches!(attack, Attack::Fgsm | Attack::Noise | Attack::Gaussian);
+                    assert!(!far_enough || far > 0.3 * f64::from(ball.eps), "{attack} in {radius}: image {n} is only {far} away");
+                }
             }
         }
     }
@@ -362,7 +382,7 @@ fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
         let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);
         let labels = Array::from_slice(&device, [40], &batch.labels);
         let targets = Targets { images: &clean, labels: &labels, ids: &batch.ids };
-        let made = attack.perturb(&Seen { model: &ann }, &targets, lens, 30.0 / 255.0, &Noise::new(4, 0)).unwrap();
+        let made = attack.perturb(&Seen { model: &ann }, &targets, lens, Ball::linf(30.0 / 255.0), &Noise::new(4, 0)).unwrap();
         let right = |images: &Tensor| -> Vec<bool> {
             let classes = predictions(&Seen { model: &snn }.logits(images, lens).unwrap()).unwrap().to_vec();
             classes.iter().zip(&batch.labels).map(|(&class, &label)| class as i32 == label).collect()

@@ -67,8 +67,7 @@ pub fn stable(victim: &dyn Victim, targets: &Targets, lens: Lens, walk: Stable, 
     let clean = Rows::of(&clean);
     let open: Vec<bool> = labels.iter().enumerate().map(|(n, &label)| class(&clean[n]) == label).collect();
     let (images, mut adversarial) = (Rows::of(targets.images), Rows::of(targets.images));
-    let start = pixel::unit(&noise.draw(targets, pixel::Noise::Uniform(1.0))?, Norm::Linf);
-    let mut adv = pixel::displace(targets.images, &start, walk.eps)?;
+    let mut adv = pixel::displace(targets.images, &noise.direction(targets, Norm::Linf)?, walk.eps)?;
     let mut at = Rows::of(&adv);
     let mut note = |logits: &Tensor, at: &Rows| {
         let logits = Rows::of(logits);

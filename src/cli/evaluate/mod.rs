@@ -3,8 +3,10 @@
 mod kept;
 mod lens;
 mod outputs;
+mod radius;
 
 pub use lens::{check_steps, lens, set_steps, suits};
+pub use radius::NormArg;
 
 use super::args::{Common, Eval};
 use super::commands::{dataset_of, device, fits};
@@ -15,7 +17,7 @@ use crate::base::{Result, file, usage};
 use crate::checkpoint;
 use crate::data;
 use crate::device::Device;
-use crate::drive::{Member, Members, PassOn, Question, Watch, evaluate_with, examine};
+use crate::drive::{Member, Members, PassOn, Question, Radius, Watch, evaluate_with, examine};
 use crate::nn::Model;
 use outputs::Outcome;
 use serde_json::json;
@@ -23,8 +25,8 @@ use serde_json::json;
 /// Measure, print, and write what was asked for.
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attacks = attacks(args)?;
-    let lens = lens(&args.lens)?;
-    attacks.iter().try_for_each(|&attack| check(args, attack).and_then(|()| lens::follows(lens, attack, args.eot)))?;
+    let (lens, radius) = (lens(&args.lens)?, radius::radius(args)?);
+    attacks.iter().try_for_each(|&attack| check(args, attack, radius).and_then(|()| lens::follows(lens, attack, args.eot)))?;
     let device = device(common)?;
     for path in [&args.json, &args.save, &args.grid, &args.report].into_iter().flatten() {
         file::writable(path)?;
@@ -33,6 +35,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     set_steps(&mut model, "--steps", args.steps)?;
     let source = source(args, &device)?;
     suits(&args.lens, source.as_ref().unwrap_or(&model))?;
+    radius::fits(radius, model.spec().input)?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data).map_err(|error| error.within(args.checkpoint.display()))?;
     let count = args.images.unwrap_or(data.test.len());
@@ -48,7 +51,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         },
         source: source.as_ref(),
         draws: args.eot.unwrap_or(1),
-        eps: args.eps,
+        radius,
         seed: args.seed,
         pass_on: if args.fast || attacks.len() > 1 { PassOn::Survivors } else { PassOn::All },
     };
@@ -119,10 +122,8 @@ fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
     Ok(Some(source))
 }
 
-fn check(args: &Eval, attack: Attack) -> Result<()> {
-    if !(0.0..=255.0).contains(&args.eps) {
-        return Err(usage!("--eps {}: must be between 0 and 255 (it counts in 1/255)", args.eps));
-    }
+fn check(args: &Eval, attack: Attack, radius: Radius) -> Result<()> {
+    attack.knows(radius.norm)?;
     if args.images == Some(0) {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
@@ -140,7 +141,7 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }
-    if args.eps == 0.0 && attack != Attack::Identity {
+    if radius.size == 0.0 && attack != Attack::Identity {
         return Err(usage!("--eps 0: no pixel may move; use --attack none for clean accuracy"));
     }
     if args.curve && (args.no_checks || !attack.asks_a_network()) {

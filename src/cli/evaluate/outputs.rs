@@ -5,6 +5,7 @@ use crate::base::{Result, fail, file};
 use crate::checkpoint::{self, Kind};
 use crate::data::{Dataset, Images};
 use crate::drive::{Answer, Grade, Honesty, Question};
+use crate::ops::pixel::Norm;
 use crate::record::{Gallery, GalleryItem, wilson, with_interval};
 use crate::report;
 use serde_json::{Value, json};
@@ -56,9 +57,14 @@ impl Outcome<'_> {
             let name = score.member.label(&question.members);
             json!({"name": name, "accuracy": score.accuracy, "ci95": ci95(score.accuracy), "first_to_break": score.kills})
         };
+        // RobustBench's words.
+        let (norm, unit) = match question.radius.norm {
+            Norm::Linf => ("Linf", "1/255"),
+            Norm::L2 => ("L2", "1"),
+        };
         let mut result = json!({
             "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
-            "robust_ci95": ci95(answer.robust), "attack": attack, "eps": question.eps, "images": answer.images, "seed": question.seed,
+            "robust_ci95": ci95(answer.robust), "attack": attack, "norm": norm, "eps": question.radius.size, "eps_unit": unit, "images": answer.images, "seed": question.seed,
             "seconds": answer.seconds, "version": version(), "members": answer.members.iter().map(member).collect::<Vec<_>>(),
             "recheck": {"farthest": answer.recheck.farthest, "changed": answer.recheck.changed},
             "honesty": honesty.map(Outcome::measured),

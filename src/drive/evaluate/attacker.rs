@@ -8,6 +8,7 @@ use crate::device::{Recording, Workspace};
 use crate::drive::inputs::Inputs;
 use crate::drive::seen::{Remembering, Seen};
 use crate::nn::Model;
+use crate::ops::pixel::Ball;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
@@ -40,8 +41,8 @@ struct Recorded {
 }
 
 impl<'a> Attacker<'a> {
-    /// For these members, FGSM's together unless each is to be `alone`; l-inf radius `eps` in pixels of [0,1].
-    pub fn new(model: &'a Model, members: &[Member], alone: bool, eps: f32, noise: Noise) -> Attacker<'a> {
+    /// For these members, FGSM's together unless each is to be `alone`; in `ball` around each image.
+    pub fn new(model: &'a Model, members: &[Member], alone: bool, ball: Ball, noise: Noise) -> Attacker<'a> {
         let together = |one: &Member, other: &Member| !alone && one.attack == Attack::Fgsm && other.attack == Attack::Fgsm;
         let mut groups: Vec<Group> = Vec::new();
         for members in members.chunk_by(together) {
@@ -49,7 +50,7 @@ impl<'a> Attacker<'a> {
             groups.push(Group { members: members.to_vec(), first, warm: None, recorded: None });
         }
         let workspace = model.device().workspace().filter(|_| members.iter().any(|member| member.attack.is_recordable()));
-        Attacker { task: Task { model, eps, noise, draws: 1 }, groups, workspace }
+        Attacker { task: Task { model, ball, noise, draws: 1 }, groups, workspace }
     }
 
     /// With gradients that are means over `draws` forwards.
@@ -89,7 +90,7 @@ impl<'a> Attacker<'a> {
 #[derive(Clone, Copy)]
 struct Task<'a> {
     model: &'a Model,
-    eps: f32,
+    ball: Ball,
     noise: Noise,
     draws: usize,
 }
@@ -101,7 +102,7 @@ impl Task<'_> {
         let perturb = |(number, member): (u64, &Member)| {
             let seen = self.victim(member.lens);
             let victim = Expected { victim: &*seen, draws: self.draws };
-            member.attack.perturb(&victim, targets, member.lens, self.eps, &noise(number))
+            member.attack.perturb(&victim, targets, member.lens, self.ball, &noise(number))
         };
         (first as u64..).zip(members).map(perturb).collect()
     }
@@ -111,13 +112,13 @@ impl Task<'_> {
             [Member { attack: Attack::Fgsm, .. }, ..] => {
                 let victim = Expected { victim: &Seen { model: self.model }, draws: self.draws };
                 let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
-                fgsm_many(&victim, targets, &lenses, self.eps)
+                fgsm_many(&victim, targets, &lenses, self.ball)
             }
             _ => {
                 let perturb = |member: &Member| {
                     let seen = self.victim(member.lens);
                     let victim = Expected { victim: &*seen, draws: self.draws };
-                    member.attack.perturb_from(&victim, targets, member.lens, self.eps, start)
+                    member.attack.perturb_from(&victim, targets, member.lens, self.ball, start)
                 };
                 members.iter().map(perturb).collect()
             }
@@ -139,7 +140,7 @@ impl Group {
         if !attack.is_recordable() {
             return task.perturb_with(targets, &self.members, self.first);
         }
-        let start = attack.start(targets, task.eps, &Noise { member: self.first as u64, ..task.noise })?;
+        let start = attack.start(targets, task.ball, &Noise { member: self.first as u64, ..task.noise })?;
         let batch = targets.images.shape()[0];
         let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
         let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {

@@ -7,9 +7,11 @@ mod attacker;
 mod batches;
 mod board;
 mod honesty;
+mod radius;
 mod store;
 
 pub use honesty::{Grade, Honesty, examine};
+pub use radius::Radius;
 pub use store::{Page, Store};
 
 use super::recipe::Members;
@@ -61,8 +63,8 @@ pub struct Question<'a> {
     pub source: Option<&'a Model>,
     /// Forwards a gradient is the mean of, at least 1.
     pub draws: usize,
-    /// l-inf radius in 1/255.
-    pub eps: f64,
+    /// How far from the clean image an adversarial one may be.
+    pub radius: Radius,
     /// Seed of the noise.
     pub seed: u64,
     /// Whether later members see survivors alone.
@@ -70,9 +72,9 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Every member on each of the first `count` images, made on the network that is judged.
+    /// Every member on each of the first `count` images, made on the network that is judged, within `eps`/255 in l-inf.
     pub fn new(images: &'a Images, count: usize, members: Vec<Member>, eps: f64, seed: u64) -> Question<'a> {
-        Question { images, count, members, source: None, draws: 1, eps, seed, pass_on: PassOn::All }
+        Question { images, count, members, source: None, draws: 1, radius: Radius::linf(eps), seed, pass_on: PassOn::All }
     }
 }
 
@@ -80,11 +82,11 @@ impl fmt::Display for Question<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.members.as_slice() {
             [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
-            [Member { attack, .. }] => write!(f, "{attack} at {}/255", self.eps),
+            [Member { attack, .. }] => write!(f, "{attack} at {}", self.radius),
             [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => {
-                write!(f, "AutoAttack at {}/255", self.eps)
+                write!(f, "AutoAttack at {}", self.radius)
             }
-            [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}/255", self.eps),
+            [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}", self.radius),
             [] => f.write_str("nothing"),
         }
     }
@@ -136,7 +138,7 @@ pub struct Answer {
 /// Every adversarial image, judged once more by a forward of its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recheck {
-    /// The largest distance of a pixel from its clean one, in 1/255.
+    /// The largest distance of an adversarial image from its clean one, in the radius' unit.
     pub farthest: f64,
     /// Images that were judged otherwise than before; the second verdict counts. On the CPU none.
     pub changed: usize,
@@ -166,12 +168,13 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     if source.spec().steps == 0 && ensemble {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
     }
-    question.members.iter().try_for_each(|member| member.attack.suits(model.spec().classes))?;
+    let suits = |Member { attack, .. }: &Member| attack.knows(question.radius.norm).and_then(|()| attack.suits(model.spec().classes));
+    question.members.iter().try_for_each(suits)?;
     let count = question.count.min(question.images.len());
     ensure!(count > 0 && !question.members.is_empty(), "eval: zero images or attacks to evaluate");
     let clock = Instant::now();
     watch.begin(&question.to_string(), (count * question.members.len()) as u64);
-    let trial = Trial { model, source, question, eps: (question.eps / 255.0) as f32, watch };
+    let trial = Trial { model, source, question, watch };
     let images = question.images.batch(0..count)?.images;
     let seen = trial.predict(&images)?;
     let labels = &question.images.labels[..count];
@@ -235,17 +238,17 @@ struct Trial<'a> {
     model: &'a Model,
     source: &'a Model,
     question: &'a Question<'a>,
-    eps: f32,
     watch: &'a dyn Watch,
 }
 
 impl Trial<'_> {
     /// All members on all images that they have to attack.
     fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
-        let Trial { model, source, question, eps, watch } = *self;
+        let Trial { model, source, question, watch } = *self;
         let members = question.members.len();
         let survivors = question.pass_on == PassOn::Survivors;
-        let mut attacker = Attacker::new(source, &question.members, survivors, eps, Noise::new(question.seed, 0)).expecting(question.draws);
+        let (ball, noise) = (question.radius.ball(), Noise::new(question.seed, 0));
+        let mut attacker = Attacker::new(source, &question.members, survivors, ball, noise).expecting(question.draws);
         let mut smallest = usize::MAX;
         let count = board.clean().len();
         for group in attacker.groups() {
@@ -321,21 +324,23 @@ impl Trial<'_> {
         Ok(seen)
     }
 
-    /// The largest distance between two pixels in 1/255. Errors: a pixel beyond the ball or outside [0,1]; a bug of an attack.
+    /// The largest distance of an adversarial image from its clean one, in the radius' unit. Errors: an image beyond the ball, a
+    /// pixel outside [0,1]; a bug of an attack.
     fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
-        let size = clean.len() / self.question.count.max(1);
+        let Question { radius, count, .. } = *self.question;
+        let (ball, size) = (radius.ball(), clean.len() / count.max(1));
+        let most = f64::from(ball.eps) + radius.rounding(size);
         let mut farthest = 0.0f64;
-        for (index, (&x, &adv)) in clean.iter().zip(adversarial).enumerate() {
-            let distance = f64::from((adv - x).abs());
-            // x ± eps rounds by half a unit in the last place of 1 at most.
-            let inside = distance <= f64::from(self.eps) + f64::from(f32::EPSILON);
+        for (index, (x, adv)) in clean.chunks_exact(size.max(1)).zip(adversarial.chunks_exact(size.max(1))).enumerate() {
+            let distance = ball.norm.distance(x, adv);
             ensure!(
-                inside && (0.0..=1.0).contains(&adv),
-                "eval: image {}: an adversarial pixel is {adv}, {distance} from the clean one; eps is {} (this is a bug of the attack)",
-                index / size.max(1),
-                self.eps
+                distance <= most && adv.iter().all(|pixel| (0.0..=1.0).contains(pixel)),
+                "eval: image {index}: the adversarial one is {} from it, its pixels from {} to {}; the radius is {radius} (this is a bug of the attack)",
+                radius.units(distance),
+                adv.iter().copied().fold(f32::INFINITY, f32::min),
+                adv.iter().copied().fold(f32::NEG_INFINITY, f32::max)
             );
-            farthest = farthest.max(255.0 * distance);
+            farthest = farthest.max(radius.units(distance));
         }
         Ok(farthest)
     }
