@@ -2,12 +2,15 @@
 
 mod support;
 
+mod search {
+    mod evaluation;
+}
+
 use caltrop::attack::{Attack, Expected, Fab, NAMES, Noise, Response, Square, Targets, Victim, fab, square};
 use caltrop::autodiff::Lens;
 use caltrop::base::Result;
-use caltrop::data::Images;
 use caltrop::device::Device;
-use caltrop::drive::{Member, PassOn, Question, Radius, Seen, Silent, evaluate};
+use caltrop::drive::{Radius, Seen};
 use caltrop::nn::{Model, Spec};
 use caltrop::ops::pixel::{Ball, Norm};
 use caltrop::ops::{lif::Reset, loss::predictions};
@@ -362,41 +365,5 @@ fn expectation_is_the_mean_over_its_forwards() {
         for response in responses {
             assert_eq!((response.gradient.to_vec(), response.logits.to_vec()), (vec![mean; 6], vec![mean; 4]));
         }
-    }
-}
-
-#[test]
-fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
-    let device = cpu();
-    let (ann, snn) = (network(&device, 0, 5), network(&device, 3, 5));
-    let pixels: Vec<u8> = (0..40 * SIDE * SIDE * 2).map(|i| (i * 7919 % 256) as u8).collect();
-    let labels = (0..40).map(|i| i % 5).collect();
-    let images = Images { channels: 2, height: SIDE, width: SIDE, classes: 5, pixels, labels };
-    let attack = Attack::Pgd { iterations: 2 };
-    let lens = Lens::default();
-    for pass_on in [PassOn::All, PassOn::Survivors] {
-        let members = vec![Member { attack, lens }];
-        let question = Question { source: Some(&ann), draws: 2, pass_on, ..Question::new(&images, 40, members, 30.0, 4) };
-        let answer = evaluate(&snn, &question, &Silent).unwrap();
-        let batch = images.batch(0..40).unwrap();
-        let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);
-        let labels = Array::from_slice(&device, [40], &batch.labels);
-        let targets = Targets { images: &clean, labels: &labels, ids: &batch.ids };
-        let made = attack.perturb(&Seen { model: &ann }, &targets, lens, Ball::linf(30.0 / 255.0), &Noise::new(4, 0)).unwrap();
-        let right = |images: &Tensor| -> Vec<bool> {
-            let classes = predictions(&Seen { model: &snn }.logits(images, lens).unwrap()).unwrap().to_vec();
-            classes.iter().zip(&batch.labels).map(|(&class, &label)| class as i32 == label).collect()
-        };
-        let (clean_right, right) = (right(&clean), right(&made));
-        assert!(clean_right.contains(&true));
-        let survived: Vec<bool> = clean_right.iter().zip(&right).map(|(a, b)| *a && *b).collect();
-        assert_eq!(answer.survived, survived);
-        let size = SIDE * SIDE * 2;
-        for n in (0..40).filter(|&n| clean_right[n]) {
-            same_bits("transfer", &answer.adversarial[n * size..(n + 1) * size], &row(&made, n));
-        }
-        let other = network(&device, 0, 4);
-        let error = evaluate(&snn, &Question { source: Some(&other), ..question }, &Silent).err().expect("other classes").to_string();
-        assert!(error.contains("4 classes") && error.contains("5 classes") && !error.contains('\n'), "{error}");
     }
 }

@@ -63,9 +63,10 @@ pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab, noise:
     let labels = host::labels(targets.labels, classes)?;
     let images = Rows::of(targets.images);
     let wrong: Vec<Vec<usize>> = labels.iter().enumerate().map(|(n, &label)| wrong_classes(&clean[n], label)).collect();
+    let goals = |rank: usize| wrong.iter().map(|classes| classes[rank]).collect::<Vec<_>>();
     let mut alive: Vec<usize> = (0..labels.len()).filter(|&n| class(&clean[n]) == labels[n]).collect();
     let mut adversarial = images.gather(&(0..labels.len()).collect::<Vec<_>>());
-    for rank in 0..path.targets.min(classes - 1) {
+    for (rank, goals) in (0..path.targets.min(classes - 1)).map(goals).enumerate() {
         if alive.is_empty() {
             break;
         }
@@ -85,7 +86,7 @@ pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab, noise:
             begin,
             clean: clean.gather(&alive),
             labels: alive.iter().map(|&n| labels[n]).collect(),
-            goals: alive.iter().map(|&n| wrong[n][rank]).collect(),
+            goals: alive.iter().map(|&n| goals[n]).collect(),
         };
         let found = race.run()?;
         let mut survivors = Vec::new();

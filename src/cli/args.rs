@@ -292,6 +292,9 @@ pub struct Eval {
     /// Steps of an iterated attack (default: 10; fab-t: 100), queries of square (default: 5000)
     #[arg(long, value_name = "N")]
     pub iterations: Option<usize>,
+    /// Runs of an attack that draws, each on what the last left right
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub restarts: usize,
     /// Transfer: make the adversarial images on this network, of any T, and judge them on CHECKPOINT
     #[arg(long, value_name = "CHECKPOINT")]
     pub source: Option<PathBuf>,

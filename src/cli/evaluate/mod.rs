@@ -22,6 +22,9 @@ use crate::nn::Model;
 use outputs::Outcome;
 use serde_json::json;
 
+/// Runs of an attack, at most.
+const MOST_RESTARTS: usize = 1000;
+
 /// Measure, print, and write what was asked for.
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attacks = attacks(args)?;
@@ -51,6 +54,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         },
         source: source.as_ref(),
         draws: args.eot.unwrap_or(1),
+        restarts: args.restarts,
         radius,
         seed: args.seed,
         pass_on: if args.fast || attacks.len() > 1 { PassOn::Survivors } else { PassOn::All },
@@ -93,7 +97,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         let one = attacks[0].iterations().filter(|_| attacks.len() == 1);
         let more = json!({
             "ensemble": args.ensemble, "fast": args.fast, "iterations": one, "steps": model.spec().steps, "device": device.describe(),
-            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot,
+            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot, "restarts": args.restarts,
         });
         outcome.json(path, more)?;
     }
@@ -107,6 +111,9 @@ fn attacks(args: &Eval) -> Result<Vec<Attack>> {
     }
     if args.iterations.is_some() {
         return Err(usage!("--iterations: {AUTOATTACK} has lengths of its own; leave it out"));
+    }
+    if args.restarts != 1 {
+        return Err(usage!("--restarts: {AUTOATTACK} has runs of its own; leave it out, or name one of its attacks"));
     }
     if args.ensemble {
         return Err(usage!("--ensemble: {AUTOATTACK} looks through one lens; leave it out, or use --attack apgd-ce --ensemble"));
@@ -131,6 +138,12 @@ fn check(args: &Eval, attack: Attack, radius: Radius) -> Result<()> {
     check_steps("--source-steps", args.source_steps)?;
     if args.source.is_some() && !attack.asks_a_network() {
         return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
+    }
+    if !(1..=MOST_RESTARTS).contains(&args.restarts) {
+        return Err(usage!("--restarts {}: must be between 1 and {MOST_RESTARTS}", args.restarts));
+    }
+    if args.restarts > 1 && !attack.is_random() {
+        return Err(usage!("--restarts: {} draws nothing, so every run is the same; leave it out", attack.name()));
     }
     if args.eot == Some(0) {
         return Err(usage!("--eot 0: at least 1 forward is needed"));

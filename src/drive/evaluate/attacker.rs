@@ -1,6 +1,7 @@
 //! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
 
 use super::Member;
+use super::counted::{Counted, Counting, Told};
 use crate::attack::{Attack, Expected, Noise, Targets, Victim, fgsm_many};
 use crate::autodiff::{Credit, Lens};
 use crate::base::Result;
@@ -65,11 +66,13 @@ impl<'a> Attacker<'a> {
         self.groups.iter().map(|group| group.first..group.first + group.members.len()).collect()
     }
 
-    /// The adversarial images of each member of one of the [`Attacker::groups`].
-    pub fn perturb(&mut self, group: &Range<usize>, targets: &Targets) -> Result<Vec<Tensor>> {
+    /// The adversarial images of each member of one of the [`Attacker::groups`], in its run `run`. `told` hears of
+    /// every iteration of what goes call by call.
+    pub fn perturb(&mut self, group: &Range<usize>, run: usize, targets: &Targets, told: Told) -> Result<Vec<Tensor>> {
         let Attacker { task, groups, workspace } = self;
+        let task = Task { noise: Noise { restart: run as u64, ..task.noise }, ..*task };
         let group = groups.iter_mut().find(|known| known.first == group.start);
-        group.map_or_else(|| Ok(Vec::new()), |group| group.perturb(*task, workspace.as_ref(), targets))
+        group.map_or_else(|| Ok(Vec::new()), |group| group.perturb(task, workspace.as_ref(), targets, told))
     }
 
     /// A group has no more batches: drop its recording.
@@ -97,32 +100,41 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Call by call, the host taking part; `first` is the number of the first of `members`.
-    fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize) -> Result<Vec<Tensor>> {
+    fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize, told: Told) -> Result<Vec<Tensor>> {
         let noise = |member| Noise { member, ..self.noise };
         let perturb = |(number, member): (u64, &Member)| {
             let seen = self.victim(member.lens);
-            let victim = Expected { victim: &*seen, draws: self.draws };
+            let expected = Expected { victim: &*seen, draws: self.draws };
+            let victim = self.counted(&expected, member.attack, told);
             member.attack.perturb(&victim, targets, member.lens, self.ball, &noise(number))
         };
         (first as u64..).zip(members).map(perturb).collect()
     }
 
-    fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>) -> Result<Vec<Tensor>> {
+    fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>, told: Told) -> Result<Vec<Tensor>> {
         match members {
             [Member { attack: Attack::Fgsm, .. }, ..] => {
-                let victim = Expected { victim: &Seen { model: self.model }, draws: self.draws };
+                let expected = Expected { victim: &Seen { model: self.model }, draws: self.draws };
+                let victim = self.counted(&expected, Attack::Fgsm, told);
                 let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
                 fgsm_many(&victim, targets, &lenses, self.ball)
             }
             _ => {
                 let perturb = |member: &Member| {
                     let seen = self.victim(member.lens);
-                    let victim = Expected { victim: &*seen, draws: self.draws };
+                    let expected = Expected { victim: &*seen, draws: self.draws };
+                    let victim = self.counted(&expected, member.attack, told);
                     member.attack.perturb_from(&victim, targets, member.lens, self.ball, start)
                 };
                 members.iter().map(perturb).collect()
             }
         }
+    }
+
+    /// `victim`, which tells of each of the attack's iterations.
+    fn counted<'b>(&self, victim: &'b dyn Victim, attack: Attack, told: Told<'b>) -> Counted<'b> {
+        let counting = if attack.is_white_box() { Counting::Gradients } else { Counting::Logits };
+        Counted::new(victim, counting, attack.answers(self.model.spec().classes), told)
     }
 
     /// The network under an attack through `lens`.
@@ -135,22 +147,22 @@ impl Task<'_> {
 }
 
 impl Group {
-    fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets) -> Result<Vec<Tensor>> {
+    fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets, told: Told) -> Result<Vec<Tensor>> {
         let Some(Member { attack, .. }) = self.members.first() else { return Ok(Vec::new()) };
         if !attack.is_recordable() {
-            return task.perturb_with(targets, &self.members, self.first);
+            return task.perturb_with(targets, &self.members, self.first, told);
         }
         let start = attack.start(targets, task.ball, &Noise { member: self.first as u64, ..task.noise })?;
         let batch = targets.images.shape()[0];
         let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
         let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {
             self.warm = Some(batch);
-            return task.perturb(targets, &self.members, start.as_ref());
+            return task.perturb(targets, &self.members, start.as_ref(), told);
         };
         if !fits {
             let inputs = Inputs::of(targets, start.as_ref());
             let (adversarial, recording) =
-                workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start()))?;
+                workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start(), &|_| ()))?; // nothing runs yet
             self.recorded = Some(Recorded { recording, inputs, adversarial });
         } else if let Some(recorded) = &mut self.recorded {
             recorded.inputs.overwrite(targets, start.as_ref());

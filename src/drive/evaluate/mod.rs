@@ -1,36 +1,36 @@
 //! Accuracy, clean and under attack.
 //!
-//! Members attack one after another, each all images that are right when clean (or all that are still right), in full batches;
-//! every batch that is done may be kept on disk. At the end each adversarial image is judged once more.
+//! Members attack one after another, each all images that are right when clean (or all that are still right), in full batches,
+//! and its restarts what is left; every batch that is done may be kept on disk. At the end each adversarial image is judged once more.
 
 mod attacker;
 mod batches;
 mod board;
+mod counted;
 mod honesty;
 mod radius;
 mod store;
+mod trial;
 
 pub use honesty::{Grade, Honesty, examine};
 pub use radius::Radius;
 pub use store::{Page, Store};
 
 use super::recipe::Members;
-use super::seen::Seen;
 use super::train::upload;
 use super::watch::{self, Watch};
-use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
+use crate::attack::{Attack, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
-use crate::base::{Error, Result, ensure, usage};
+use crate::base::{Result, ensure, usage};
 use crate::data::Images;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
 use crate::record::with_interval;
 use crate::tensor::Tensor;
-use attacker::Attacker;
-use batches::{Again, in_batches};
 use board::Board;
 use std::fmt;
 use std::time::Instant;
+use trial::Trial;
 
 /// One attack through one lens.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +63,8 @@ pub struct Question<'a> {
     pub source: Option<&'a Model>,
     /// Forwards a gradient is the mean of, at least 1.
     pub draws: usize,
+    /// Runs of each member, at least 1, each from draws of its own on what the last left right.
+    pub restarts: usize,
     /// How far from the clean image an adversarial one may be.
     pub radius: Radius,
     /// Seed of the noise.
@@ -74,19 +76,21 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// Every member on each of the first `count` images, made on the network that is judged, within `eps`/255 in l-inf.
     pub fn new(images: &'a Images, count: usize, members: Vec<Member>, eps: f64, seed: u64) -> Question<'a> {
-        Question { images, count, members, source: None, draws: 1, radius: Radius::linf(eps), seed, pass_on: PassOn::All }
+        Question { images, count, members, source: None, draws: 1, restarts: 1, radius: Radius::linf(eps), seed, pass_on: PassOn::All }
     }
 }
 
 impl fmt::Display for Question<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let radius = self.radius;
+        let again = if self.restarts > 1 { format!(" with {} restarts", self.restarts) } else { String::new() };
         match self.members.as_slice() {
             [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
-            [Member { attack, .. }] => write!(f, "{attack} at {}", self.radius),
+            [Member { attack, .. }] => write!(f, "{attack}{again} at {radius}"),
             [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => {
-                write!(f, "AutoAttack at {}", self.radius)
+                write!(f, "AutoAttack{again} at {radius}")
             }
-            [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}", self.radius),
+            [Member { attack, .. }, ..] => write!(f, "ensemble {attack}{again} at {radius}"),
             [] => f.write_str("nothing"),
         }
     }
@@ -144,13 +148,6 @@ pub struct Recheck {
     pub changed: usize,
 }
 
-/// Images attacked together. Two threads share out slices of a few, so more gain nothing on a CPU; attacks that take very many
-/// forwards go in smaller batches, since what a killed evaluation loses is the batch under way.
-const BATCH: usize = 128;
-const LONG_BATCH: usize = 32;
-/// Iterations from which an attack is long.
-const LONG: usize = 1000;
-
 /// Attack the first images and judge on the network itself. Images wrong when clean count as not robust.
 ///
 /// Errors (usage): an ensemble on a network without spikes, images of another size.
@@ -171,15 +168,15 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     let suits = |Member { attack, .. }: &Member| attack.knows(question.radius.norm).and_then(|()| attack.suits(model.spec().classes));
     question.members.iter().try_for_each(suits)?;
     let count = question.count.min(question.images.len());
-    ensure!(count > 0 && !question.members.is_empty(), "eval: zero images or attacks to evaluate");
+    ensure!(count > 0 && !question.members.is_empty() && question.restarts > 0, "eval: zero images, attacks or runs to evaluate");
     let clock = Instant::now();
-    watch.begin(&question.to_string(), (count * question.members.len()) as u64);
+    watch.begin(&question.to_string(), (count * question.members.len() * question.restarts) as u64);
     let trial = Trial { model, source, question, watch };
     let images = question.images.batch(0..count)?.images;
     let seen = trial.predict(&images)?;
     let labels = &question.images.labels[..count];
     let right = |seen: &[i32]| -> Vec<bool> { seen.iter().zip(labels).map(|(&seen, &label)| seen == i32::from(label)).collect() };
-    let mut board = Board::new(right(&seen), images.clone(), question.members.len());
+    let mut board = Board::new(right(&seen), images.clone(), question.members.len(), question.restarts);
     let mut store = store.map(|(store, pages)| {
         pages.iter().for_each(|page| board.take(page));
         store
@@ -231,119 +228,6 @@ fn alike(source: &Model, model: &Model) -> Result<()> {
         return Ok(());
     }
     Err(usage!("transfer: the source takes {from}, the attacked network {to}; use a source trained on the same data set"))
-}
-
-/// What all batches of an evaluation have in common.
-struct Trial<'a> {
-    model: &'a Model,
-    source: &'a Model,
-    question: &'a Question<'a>,
-    watch: &'a dyn Watch,
-}
-
-impl Trial<'_> {
-    /// All members on all images that they have to attack.
-    fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
-        let Trial { model, source, question, watch } = *self;
-        let members = question.members.len();
-        let survivors = question.pass_on == PassOn::Survivors;
-        let (ball, noise) = (question.radius.ball(), Noise::new(question.seed, 0));
-        let mut attacker = Attacker::new(source, &question.members, survivors, ball, noise).expecting(question.draws);
-        let mut smallest = usize::MAX;
-        let count = board.clean().len();
-        for group in attacker.groups() {
-            let todo = board.waiting(group.clone(), survivors);
-            watch.advance(((count - todo.len()) * group.len()) as u64);
-            let long = question.members[group.start].attack.iterations().is_some_and(|iterations| iterations >= LONG);
-            let size = in_batches(todo.len(), if long { LONG_BATCH } else { BATCH }, |range, again| {
-                if again == Again::Yes {
-                    attacker.forget(); // and with its recordings goes their memory
-                }
-                watch.remark(&self.status(board, group.start));
-                let places = &todo[range];
-                let batch = question.images.gather(places)?;
-                let (images, labels) = upload(model, &batch);
-                let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-                for (member, adversarial) in group.clone().zip(attacker.perturb(&group, &targets)?) {
-                    let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
-                    let robust: Vec<bool> = seen.iter().zip(&batch.labels).map(|(seen, label)| seen == label).collect();
-                    let page = board.enter(member, places, &robust, &adversarial.to_vec());
-                    let done = member + 1 == members && places.last() == todo.last();
-                    if let Some(store) = store.as_deref_mut().filter(|_| !done) {
-                        store.append(&page)?;
-                    }
-                    watch.advance(places.len() as u64);
-                }
-                Ok(())
-            });
-            // An interrupt, or a disk that is full: what is kept is a place to go on from.
-            let size = size.map_err(|error| match store.as_deref() {
-                Some(store) if store.is_begun() => {
-                    let kept = store.folder().display();
-                    Error::new(error.kind(), format!("{error}; what is done is kept in {kept}, the same command with --resume goes on"))
-                }
-                _ => error,
-            })?;
-            smallest = if todo.is_empty() { smallest } else { smallest.min(size) };
-            attacker.finish(&group);
-        }
-        if smallest < LONG_BATCH {
-            watch.remark(&format!("{smallest} images at a time: more do not fit the device's memory"));
-        }
-        Ok(())
-    }
-
-    /// For the bar: who attacks, and how many are still right.
-    fn status(&self, board: &Board, member: usize) -> String {
-        let survivors = board.survivors();
-        match self.question.members.as_slice() {
-            [_] => format!("{survivors} survive"),
-            all => format!("{} ({} of {}), {survivors} survive", all[member].label(all), member + 1, all.len()),
-        }
-    }
-
-    /// The class that the network itself sees in each of these images `[N,H,W,C]`.
-    fn predict(&self, images: &[f32]) -> Result<Vec<i32>> {
-        let [channels, height, width] = self.model.spec().input;
-        let size = channels * height * width;
-        ensure!(
-            images.len().is_multiple_of(size.max(1)),
-            "eval: the images do not have the {height}x{width}x{channels} that the network takes"
-        );
-        let mut seen = Vec::new();
-        in_batches(images.len() / size, BATCH, |range, _| {
-            watch::check()?;
-            let batch = Tensor::from_slice(
-                self.model.device(),
-                [range.len(), height, width, channels],
-                &images[range.start * size..range.end * size],
-            );
-            seen.extend(classes(&Seen { model: self.model }.logits(&batch, Lens::default())?)?);
-            Ok(())
-        })?;
-        Ok(seen)
-    }
-
-    /// The largest distance of an adversarial image from its clean one, in the radius' unit. Errors: an image beyond the ball, a
-    /// pixel outside [0,1]; a bug of an attack.
-    fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
-        let Question { radius, count, .. } = *self.question;
-        let (ball, size) = (radius.ball(), clean.len() / count.max(1));
-        let most = f64::from(ball.eps) + radius.rounding(size);
-        let mut farthest = 0.0f64;
-        for (index, (x, adv)) in clean.chunks_exact(size.max(1)).zip(adversarial.chunks_exact(size.max(1))).enumerate() {
-            let distance = ball.norm.distance(x, adv);
-            ensure!(
-                distance <= most && adv.iter().all(|pixel| (0.0..=1.0).contains(pixel)),
-                "eval: image {index}: the adversarial one is {} from it, its pixels from {} to {}; the radius is {radius} (this is a bug of the attack)",
-                radius.units(distance),
-                adv.iter().copied().fold(f32::INFINITY, f32::min),
-                adv.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-            );
-            farthest = farthest.max(radius.units(distance));
-        }
-        Ok(farthest)
-    }
 }
 
 impl Member {

@@ -96,6 +96,10 @@ impl Watch for Wordless<'_> {
         self.0.advance(units);
     }
 
+    fn within(&self, share: f64, units: u64) {
+        self.0.within(share, units);
+    }
+
     fn remark(&self, text: &str) {
         self.0.remark(text);
     }
