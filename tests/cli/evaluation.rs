@@ -141,3 +141,80 @@ fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
         assert!(said.lines().last().unwrap().contains("AutoAttack at 40/255, 8 images"), "{said}");
     }
 }
+
+/// A radius of l2 counts in pixels, and everything that an evaluation says or writes knows that.
+#[test]
+fn l2_is_said_measured_and_kept_to() {
+    let house = house("l2");
+    for (net, attack, more, told) in [
+        ("ann", "pgd", "--iterations 5 --eps 0.7 --restarts 2 --curve", "PGD-5 with 2 restarts at l2 0.7"),
+        ("snn", "apgd-ce", "--iterations 5 --eps 0.7", "APGD-CE-5 at l2 0.7"),
+        ("snn", "fab-t", "--iterations 3 --restarts 2", "FAB-T-3 with 2 restarts at l2 0.5"),
+        ("snn", "rfgsm", "--ensemble --fast --restarts 2", "ensemble RFGSM with 2 restarts at l2 0.5"),
+    ] {
+        let said = house.good(&format!(
+            "eval out/{net}.safetensors --data data --attack {attack} --norm l2 {more} --images 12 --json out.json --grid grid.png --report page.html"
+        ));
+        let json = house.json("out.json");
+        let eps = if told.ends_with("0.7") { 0.7 } else { 0.5 };
+        assert_eq!((&json["norm"], &json["eps"], &json["eps_unit"]), (&"L2".into(), &eps.into(), &"1".into()), "{json}");
+        assert_eq!(json["restarts"], if told.contains("2 restarts") { 2 } else { 1 });
+        let farthest = json["recheck"]["farthest"].as_f64().unwrap();
+        assert!(farthest > 0.1 && farthest <= eps + 1e-5 && json["recheck"]["changed"] == 0, "{told}: {farthest}");
+        assert!(json["robust_acc"].as_f64() <= json["clean_acc"].as_f64() && json["honesty"]["verdicts"].is_array());
+        assert!(said.out.lines().last().unwrap().contains(&format!("({told}, 12 images")), "{}", said.out);
+        let page = String::from_utf8(house.read("page.html")).unwrap();
+        assert!(page.contains(&format!("of 12 images withstand {told}</h1>")) && !page.contains("/255"), "{told}");
+        assert!(image::load_from_memory(&house.read("grid.png")).unwrap().width() > 300);
+    }
+    house.good("eval out/ann.safetensors --data data --attack fgsm --images 12 --json out.json --quiet");
+    let json = house.json("out.json");
+    assert_eq!((&json["norm"], &json["eps"], &json["eps_unit"]), (&"Linf".into(), &8.0.into(), &"1/255".into()));
+}
+
+/// A disk that is full ends an evaluation with one line and takes nothing back that was done.
+#[test]
+fn a_page_that_cannot_be_written_leaves_those_before() {
+    const KEPT: &str = "out/snn.eval-ensemble-pgd-200-with-2-restarts-at-l2-0-5-seed3";
+    let house = house("full");
+    let line = "eval out/snn.safetensors --data data --attack pgd --iterations 200 --norm l2 --restarts 2 --ensemble --no-checks --seed 3 \
+                --json out.json --save adv --quiet";
+    // Files of so many blocks of 512 bytes at most.
+    let limited = |blocks: usize, more: &str| {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {line} {more}");
+        let said = Command::new("sh").args(["-c", &script, super::house::PROGRAM]).current_dir(&house.root).output().unwrap();
+        let text = String::from_utf8(said.stderr).unwrap();
+        assert_eq!((said.status.code(), text.lines().count()), (Some(1), 1), "{blocks} blocks: {text}");
+        assert!(text.starts_with("caltrop: ") && text.contains("make room there"), "{blocks} blocks: {text}");
+        text
+    };
+    // Neither the question fits, nor, in a kilobyte, the first page.
+    for (blocks, file) in [(0, "question.txt"), (2, "000000.safetensors")] {
+        let before = house.everything();
+        let text = limited(blocks, "");
+        assert!(text.contains(&format!("cannot write {KEPT}/{file}")) && !text.contains("--resume"), "{text}");
+        assert!(before == house.everything(), "{blocks} blocks: something is left");
+    }
+    let mut child = house.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while !house.has(&format!("{KEPT}/000001.safetensors")) {
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(child.try_wait().unwrap().is_none(), "over before it could be killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What a killed writer left is no page.
+    let kept = || {
+        let mut all = house.everything();
+        all.retain(|path, _| path.extension().is_none_or(|extension| extension != "tmp"));
+        all
+    };
+    let before = kept();
+    let text = limited(0, "--resume");
+    assert!(text.contains(&format!("what is done is kept in {KEPT}, the same command with --resume goes on")), "{text}");
+    assert!(before == kept() && kept() == house.everything(), "the pages are not what they were");
+    house.good(&format!("{line} --resume"));
+    let resumed = outcome(&house);
+    assert!(!house.has(KEPT), "what was kept outlived the evaluation");
+    house.good(line);
+    assert!(resumed == outcome(&house), "another result than that of an evaluation that nobody stopped");
+}
