@@ -18,6 +18,8 @@ struct Bar {
     bar: ProgressBar,
     /// Whole units that are done.
     done: u64,
+    /// Whether there is a line for remarks below it.
+    remarked: bool,
 }
 
 /// Parts of a unit.
@@ -49,20 +51,9 @@ impl Shown {
 impl Watch for Shown {
     fn begin(&self, what: &str, total: u64) {
         if self.look == Look::Bar && total > 0 {
-            // Writing to the line's own buffer does not fail.
-            let counts = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
-                let _ = write!(line, "{}/{}", state.pos() / PARTS, state.len().unwrap_or(0) / PARTS);
-            };
-            let rate = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
-                let _ = write!(line, "{:.2}/s", state.per_sec() / PARTS as f64);
-            };
-            let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {counts}  {rate:>12}  eta {eta}  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .with_key("counts", counts)
-                .with_key("rate", rate);
             let target = ProgressDrawTarget::stderr();
-            let bar = ProgressBar::with_draw_target(Some(total * PARTS), target).with_style(style).with_prefix(what.to_string());
-            self.with(|slot| *slot = Some(Bar { bar, done: 0 }));
+            let bar = ProgressBar::with_draw_target(Some(total * PARTS), target).with_style(style(LINE)).with_prefix(what.to_string());
+            self.with(|slot| *slot = Some(Bar { bar, done: 0, remarked: false }));
         }
     }
 
@@ -86,6 +77,10 @@ impl Watch for Shown {
     fn remark(&self, text: &str) {
         self.with(|slot| {
             if let Some(bar) = slot {
+                if !bar.remarked {
+                    bar.bar.set_style(style(&format!("{LINE}\n  {{wide_msg}}")));
+                    bar.remarked = true;
+                }
                 bar.bar.set_message(text.to_string());
             }
         });
@@ -111,6 +106,22 @@ impl Drop for Shown {
             }
         });
     }
+}
+
+/// The bar by itself.
+const LINE: &str = "{prefix} {wide_bar:.cyan/dim} {counts}  {rate}  eta {eta}";
+
+/// A bar that counts in whole units.
+fn style(template: &str) -> ProgressStyle {
+    // Writing to the line's own buffer does not fail.
+    let counts = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+        let _ = write!(line, "{}/{}", state.pos() / PARTS, state.len().unwrap_or(0) / PARTS);
+    };
+    let rate = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+        let _ = write!(line, "{:.1}/s", state.per_sec() / PARTS as f64);
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("counts", counts).with_key("rate", rate)
 }
 
 /// A line on stderr, if it is open.
