@@ -324,11 +324,15 @@ fn departure(before: &Start, now: &Start) -> Option<String> {
         let of = "images of the fingerprint";
         return Some(format!("had {of} {} and would go on with {of} {}; give the data that it had", before.fingerprint, now.fingerprint));
     }
+    if ![&now.weights, ""].contains(&before.weights.as_str()) {
+        let cure = "give the checkpoint that it began with";
+        return Some(format!("finetunes weights of the fingerprint {} and was given {}; {cure}", before.weights, now.weights));
+    }
     None
 }
 
-/// What the first line of a record says of a run.
-pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str) -> Start {
+/// What the first line of a record says of a run, which finetunes `origin` or begins with the ANN.
+pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str, origin: Option<&Model>) -> Start {
     Start {
         version: version.to_string(),
         recipe: recipe.name.clone(),
@@ -341,6 +345,7 @@ pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str) ->
         validation_images: data.validation.as_ref().map_or(0, |images| images.len()),
         test_images: data.test.len(),
         fingerprint: data.fingerprint(),
+        weights: origin.map(checkpoint::fingerprint).unwrap_or_default(),
         seed: recipe.seed,
         steps: recipe.snn.steps,
         eps: recipe.eval.eps,

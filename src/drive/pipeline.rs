@@ -65,11 +65,11 @@ pub fn run(setup: Setup) -> Result<Report> {
     for (_, recipe) in courses() {
         check(&setup, recipe)?;
     }
-    let begin = start(setup.recipe, setup.data, setup.device, setup.version);
-    let (text, replaced) = match &setup.ending {
-        Ending::Snn(model, _) => (finetuned(setup.recipe, model.spec())?.text, replaced_by_finetuning(setup.out)),
-        Ending::Ann | Ending::Whole => (setup.recipe.text.clone(), replaced(setup.out)),
+    let (text, replaced, origin) = match &setup.ending {
+        Ending::Snn(model, _) => (finetuned(setup.recipe, model.spec())?.text, replaced_by_finetuning(setup.out), Some(&**model)),
+        Ending::Ann | Ending::Whole => (setup.recipe.text.clone(), replaced(setup.out), None),
     };
+    let begin = start(setup.recipe, setup.data, setup.device, setup.version, origin);
     let mut folder = RunFolder::open(setup.out, &text, setup.begin, &replaced, begin, setup.watch)?;
     folder.mirror(setup.tensorboard, setup.begin)?;
     let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };

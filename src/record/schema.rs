@@ -32,6 +32,9 @@ pub struct Start {
     pub test_images: usize,
     /// A checksum of all these images and their labels, in hexadecimal; empty in records of programs that did not tell.
     pub fingerprint: String,
+    /// A checksum of the weights that a finetuning begins with, in hexadecimal; empty in other runs and in records of programs
+    /// that did not tell.
+    pub weights: String,
     /// The seed.
     pub seed: u64,
     /// Time steps of the spiking network, T.

@@ -20,6 +20,7 @@ fn samples() -> Vec<Event> {
         validation_images: 1,
         test_images: 1,
         fingerprint: text(),
+        weights: text(),
         seed: 0,
         steps: 8,
         eps: 8.0,

@@ -141,6 +141,13 @@ fn a_finetuned_run_records_the_network_that_it_trains() {
     house.good(&finetune("leaky", "out/recipe.toml", "again"));
     assert!(house.read("out/snn.safetensors") == house.read("again/snn.safetensors"), "the kept recipe trains another network");
     house.refused(2, &format!("{} --resume", finetune("plain", "mini.toml", "out")), &["leak was 0.75 and is 1"]);
+    // Other weights under the same settings are another run; the name of their file does not matter.
+    house.good(&format!("{convert} --leak 0.75 --reset soft --scale 0.5 --out scaled"));
+    let weights = house.json("out/report.json")["weights"].as_str().unwrap().to_string();
+    let words = ["out", weights.as_str(), "give the checkpoint that it began with", "--out"];
+    house.refused(2, &format!("{} --resume", finetune("scaled", "mini.toml", "out")), &words);
+    house.write("moved", house.read("leaky"));
+    house.good(&format!("{} --resume", finetune("moved", "mini.toml", "out")));
     house.good(&format!("{} --resume", finetune("leaky", "mini.toml", "out")));
 }
 
