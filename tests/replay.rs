@@ -146,15 +146,15 @@ fn attacks(device: &Device) {
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
     let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5, restarts: 2 };
     for (attack, members) in [
-        (Attack::Fgsm, Members::Ensemble),
-        (Attack::Pgd { iterations: 2 }, Members::One),
-        (apgd, Members::One),
-        (Attack::Identity, Members::One),
+        (Attack::Fgsm, Members::Ensemble(Attack::Fgsm)),
+        (Attack::Pgd { iterations: 2 }, Members::One(Attack::Pgd { iterations: 2 })),
+        (apgd, Members::One(apgd)),
+        (Attack::Identity, Members::One(Attack::Identity)),
     ] {
-        let all = Member::all(attack, members, Lens::default());
+        let (all, alone) = (Member::all(members, Lens::default()), members == Members::One(attack));
         let question = Question::new(&images, count, all, 8.0, 4);
         let answer = evaluate(&model, &question, &Silent).unwrap();
-        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
+        let lenses = if alone { vec![Lens::default()] } else { ensemble().to_vec() };
         // The last member's images, made by calls, of the images that nobody broke; of all where it is the only one.
         let batch = images.batch(128..256).unwrap();
         let (x, y) = caltrop::drive::upload(&model, &batch);
@@ -168,7 +168,7 @@ fn attacks(device: &Device) {
         if attack == apgd {
             assert!(unbroken.len() < 123, "{attack}: {} of 128 survive, and those come back clean", unbroken.len());
         }
-        for i in if members == Members::One { (128..256).collect() } else { unbroken } {
+        for i in if alone { (128..256).collect() } else { unbroken } {
             let at = (i - 128) * size;
             same_bits(&format!("{attack}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
         }

@@ -102,7 +102,7 @@ pub fn fingerprint(model: &Model) -> String {
     let mut sum = Md5::new();
     for (name, shape, values) in state_dict(model) {
         sum.update(format!("{name} {shape:?}\n"));
-        values.iter().for_each(|value| sum.update(value.to_bits().to_le_bytes()));
+        sum.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
     }
     hex(&sum.finalize())
 }

@@ -2,7 +2,7 @@
 
 use super::recipe::{Recipe, difference};
 use super::watch::Watch;
-use crate::base::{Result, fail, file, usage};
+use crate::base::{Error, Result, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -35,6 +35,8 @@ pub struct RunFolder {
     events: Vec<Event>,
     /// The start of a resumed run, until it has something to record.
     start: Option<Start>,
+    /// Seconds of earlier runs that no event tells.
+    recovered: f64,
 }
 
 /// The robust network or the natural one that it is compared with.
@@ -75,6 +77,8 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// The folder of the newest states.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// The folder of the attacks under way.
+const PAGES: &str = "evaluation";
 
 /// The files of a track that an SNN stage replaces, the one that names others first.
 fn of_finetuning(folder: &Path) -> Vec<PathBuf> {
@@ -123,6 +127,7 @@ impl RunFolder {
                 for file in std::iter::once(&recipe).chain(replaced) {
                     let _ = std::fs::remove_file(file); // if it is there
                 }
+                [Track::Robust, Track::Natural].into_iter().try_for_each(|track| remove(&pages(path, track)))?;
                 recorder.clear()?;
                 file::write(&recipe, text.as_bytes())?;
                 (recorder, Vec::new())
@@ -148,7 +153,7 @@ impl RunFolder {
             file::sweep(&track_path(path, track));
         }
         let is_new = last_start(&events).is_none();
-        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events, start: Some(start) };
+        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events, start: Some(start), recovered: 0.0 };
         if is_new {
             folder.begin()?;
         }
@@ -182,6 +187,16 @@ impl RunFolder {
     pub fn place(&self, track: Track, name: &str) -> Result<PathBuf> {
         file::folder(&track_path(&self.path, track))?;
         Ok(self.file(track, name))
+    }
+
+    /// Where the attacks of `track` that are under way keep what is done.
+    pub fn pages(&self, track: Track) -> PathBuf {
+        pages(&self.path, track)
+    }
+
+    /// Remove what attacks of `track` kept: their results are recorded. Errors: the disk.
+    pub fn clear_pages(&self, track: Track) -> Result<()> {
+        remove(&self.pages(track))
     }
 
     /// Append an event; before the first one of a resumed run comes its start.
@@ -255,6 +270,16 @@ impl RunFolder {
         Ok(phases + epochs + within)
     }
 
+    /// An attack goes on that took so many seconds before; no phase tells them until it is done.
+    pub fn recover(&mut self, seconds: f64) {
+        self.recovered += seconds;
+    }
+
+    /// All that was [recovered](RunFolder::recover).
+    pub fn recovered(&self) -> f64 {
+        self.recovered
+    }
+
     /// Everything recorded, folded.
     pub fn report(&self) -> Result<Report> {
         Report::from_events(&self.events)
@@ -291,6 +316,18 @@ fn track_path(path: &Path, track: Track) -> PathBuf {
     match track {
         Track::Robust => path.to_path_buf(),
         Track::Natural => path.join("natural"),
+    }
+}
+
+fn pages(path: &Path, track: Track) -> PathBuf {
+    track_path(path, track).join(PAGES)
+}
+
+/// Remove a folder, if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", folder, &cause)),
+        _ => Ok(()),
     }
 }
 

@@ -44,8 +44,9 @@ impl Board {
     /// Enter what a member did to the images at `places`, and return what a store must keep of it.
     pub fn enter(&mut self, member: usize, places: &[usize], robust: &[bool], adversarial: &[f32]) -> Page {
         let last = member + 1 == self.verdicts.len();
-        let mut page = Page { member, places: places.to_vec(), robust: robust.to_vec(), kept: Vec::new(), adversarial: Vec::new() };
-        for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.chunks_exact(self.size.max(1))) {
+        let (places, robust) = (places.to_vec(), robust.to_vec());
+        let mut page = Page { member, places, robust, kept: Vec::new(), adversarial: Vec::new(), seconds: 0.0 };
+        for ((&place, &robust), image) in page.places.iter().zip(&page.robust).zip(adversarial.chunks_exact(self.size.max(1))) {
             let untouched = self.first(place).is_none_or(|first| first == member);
             if untouched && (last || !robust) {
                 page.kept.push(place);

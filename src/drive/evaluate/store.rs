@@ -22,6 +22,8 @@ pub struct Page {
     pub kept: Vec<usize>,
     /// `[kept,H,W,C]`.
     pub adversarial: Vec<f32>,
+    /// Wall time.
+    pub seconds: f32,
 }
 
 /// The pages of one evaluation.
@@ -105,6 +107,7 @@ impl Store {
             ("robust".into(), vec![page.robust.len()], Kind::Integers(page.robust.iter().map(|&robust| i64::from(robust)).collect())),
             ("kept".into(), vec![page.kept.len()], integers(&page.kept)),
             ("adversarial".into(), vec![page.kept.len(), size], Kind::Floats(page.adversarial.clone())),
+            ("seconds".into(), vec![1], Kind::Floats(vec![page.seconds])),
         ];
         save_tensors(&self.page(self.next), &tensors)?;
         self.next += 1;
@@ -127,5 +130,6 @@ fn read(path: &Path) -> Result<Page> {
     let counts = |name: &str| file.integers(name)?.into_iter().map(count).collect::<Result<Vec<usize>>>();
     let member = *counts("member")?.first().ok_or_else(|| fail!("{}: no member", path.display()))?;
     let robust = file.integers("robust")?.into_iter().map(|robust| robust != 0).collect();
-    Ok(Page { member, places: counts("places")?, robust, kept: counts("kept")?, adversarial: file.floats("adversarial")? })
+    let seconds = file.floats("seconds")?.iter().sum();
+    Ok(Page { member, places: counts("places")?, robust, kept: counts("kept")?, adversarial: file.floats("adversarial")?, seconds })
 }
