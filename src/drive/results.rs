@@ -21,7 +21,7 @@ impl<'a> Course<'a> {
     /// Clean accuracy, firing, and every trial that is not recorded yet.
     pub(super) fn evaluate_network(&mut self, network: &str, model: &Model, trials: &[Trial]) -> Result<()> {
         self.clean(network, model)?;
-        // Gradients that mislead make a number too good; nobody is proud of the natural network's.
+        // Gradients that mislead make a number too good; the natural track's are there to be low.
         let checked = Trial::strongest(trials).filter(|_| self.recipe.eval.checks && self.track == Track::Robust);
         trials.iter().try_for_each(|trial| self.attacked(network, model, trial, checked == Some(trial)))
     }
