@@ -145,18 +145,19 @@ fn attacks(device: &Device) {
     let said = predictions(&Seen { model: &model }.logits(&everything, Lens::default()).unwrap()).unwrap();
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
     let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5 };
+    let pgd = Attack::Pgd { iterations: 2 };
     let (linf, l2) = (Radius::linf(8.0), Radius::l2(0.3));
     for (attack, members, radius) in [
-        (Attack::Fgsm, Members::Ensemble, linf),
-        (Attack::Pgd { iterations: 2 }, Members::One, linf),
-        (Attack::Pgd { iterations: 2 }, Members::One, l2),
-        (apgd, Members::One, linf),
-        (Attack::Identity, Members::One, linf),
+        (Attack::Fgsm, Members::Ensemble(Attack::Fgsm), linf),
+        (pgd, Members::One(pgd), linf),
+        (pgd, Members::One(pgd), l2),
+        (apgd, Members::One(apgd), linf),
+        (Attack::Identity, Members::One(Attack::Identity), linf),
     ] {
-        let all = Member::all(attack, members, Lens::default());
+        let (all, alone) = (Member::all(members, Lens::default()), members == Members::One(attack));
         let question = Question { radius, ..Question::new(&images, count, all, 8.0, 4) };
         let answer = evaluate(&model, &question, &Silent).unwrap();
-        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![Lens::default()] };
+        let lenses = if alone { vec![Lens::default()] } else { ensemble().to_vec() };
         // The last member's images, made by calls, of the images that nobody broke; of all where it is the only one.
         let batch = images.batch(128..256).unwrap();
         let (x, y) = caltrop::drive::upload(&model, &batch);
@@ -170,7 +171,7 @@ fn attacks(device: &Device) {
         if attack == apgd {
             assert!(unbroken.len() < 123, "{attack}: {} of 128 survive, and those come back clean", unbroken.len());
         }
-        for i in if members == Members::One { (128..256).collect() } else { unbroken } {
+        for i in if alone { (128..256).collect() } else { unbroken } {
             let at = (i - 128) * size;
             same_bits(&format!("{attack}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
         }

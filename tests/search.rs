@@ -11,56 +11,14 @@ use caltrop::autodiff::Lens;
 use caltrop::base::Result;
 use caltrop::device::Device;
 use caltrop::drive::{Radius, Seen};
-use caltrop::nn::{Model, Spec};
+use caltrop::nn::Model;
+use caltrop::ops::loss::predictions;
 use caltrop::ops::pixel::{Ball, Norm};
-use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::tensor::{Array, Tensor};
-use caltrop::zoo;
 use std::sync::Mutex;
 use support::devices::same_bits;
 use support::named::uniform;
-
-/// z = W·x + b, and the sizes of the batches that were asked.
-struct Linear {
-    weights: Vec<Vec<f32>>,
-    bias: Vec<f32>,
-    asked: Mutex<Vec<usize>>,
-}
-
-impl Linear {
-    fn new(weights: Vec<Vec<f32>>, bias: Vec<f32>) -> Linear {
-        Linear { weights, bias, asked: Mutex::new(Vec::new()) }
-    }
-
-    fn exact(&self, image: &[f32]) -> Vec<f64> {
-        let dot = |w: &Vec<f32>| w.iter().zip(image).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
-        self.weights.iter().zip(&self.bias).map(|(w, &b)| dot(w) + f64::from(b)).collect()
-    }
-}
-
-impl Victim for Linear {
-    fn logits(&self, images: &Tensor, _: Lens) -> Result<Tensor> {
-        let n = images.shape()[0];
-        self.asked.lock().unwrap().push(n);
-        let (all, size) = (images.to_vec(), self.weights[0].len());
-        let logits: Vec<f32> = all.chunks_exact(size).flat_map(|image| self.exact(image)).map(|z| z as f32).collect();
-        Ok(Tensor::from_slice(images.device(), [n, self.bias.len()], &logits))
-    }
-
-    fn gradients(
-        &self,
-        images: &Tensor,
-        dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync),
-        lenses: &[Lens],
-    ) -> Result<Vec<Response>> {
-        let logits = self.logits(images, Lens::default())?;
-        let (dlogits, classes, size) = (dlogits_of(&logits)?.to_vec(), self.bias.len(), self.weights[0].len());
-        let back = |row: &[f32]| (0..size).map(|i| row.iter().zip(&self.weights).map(|(d, w)| d * w[i]).sum()).collect::<Vec<f32>>();
-        let gradient =
-            Tensor::from_slice(images.device(), images.shape(), &dlogits.chunks_exact(classes).flat_map(back).collect::<Vec<_>>());
-        Ok(lenses.iter().map(|_| Response { logits: logits.clone(), gradient: gradient.clone() }).collect())
-    }
-}
+use support::victims::{Known, SIDE, network};
 
 fn cpu() -> Device {
     Device::cpu(Some(1)).unwrap()
@@ -113,13 +71,13 @@ fn shortest(norm: Norm, w: &[f64], x: &[f32], excess: f64) -> Option<f64> {
 const PIXELS: usize = 6 * 5 * 2;
 
 /// Two classes, and images of the first whose pixels lie between `low` and `high`, all within reach.
-fn two_classes(low: f64, high: f64) -> (Linear, Batch) {
+fn two_classes(low: f64, high: f64) -> (Known, Batch) {
     let w: Vec<f32> = uniform("w", PIXELS, -1.0, 1.0, 0);
     let pixels: Vec<f32> = uniform("x", 8 * PIXELS, low, high, 0);
     let dot = |image: &[f32]| w.iter().zip(image).map(|(w, x)| w * x).sum::<f32>();
     // Class 0 leads by w·x + b, the least of the images by 0.5.
     let least = pixels.chunks_exact(PIXELS).map(dot).fold(f32::INFINITY, f32::min);
-    let victim = Linear::new(vec![w, vec![0.0; PIXELS]], vec![0.5 - least, 0.0]);
+    let victim = Known::new(vec![w, vec![0.0; PIXELS]], vec![0.5 - least, 0.0]);
     (victim, Batch::new(&cpu(), [8, 6, 5, 2], &pixels, &[0; 8]))
 }
 
@@ -171,7 +129,7 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
 fn fab_goes_on_to_the_next_target_and_leaves_what_is_wrong_already() {
     let steep: Vec<f32> = uniform("steep", PIXELS, 0.5, 1.0, 0);
     let at_half: f32 = steep.iter().sum::<f32>() / 2.0;
-    let victim = Linear::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
+    let victim = Known::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
     let batch = Batch::new(&cpu(), [2, 6, 5, 2], &[0.5; 2 * PIXELS], &[0, 1]);
     let path = Fab::new(Ball::linf(0.05), 10);
     let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }, &Noise::new(5, 0)).unwrap();
@@ -195,7 +153,7 @@ fn square_breaks_what_can_be_broken_and_asks_no_more() {
     let most = eps * size as f32;
     for (share, breakable) in [(0.9, true), (1.02, false)] {
         let at_half: f32 = w.iter().map(|w| w / 2.0).sum();
-        let victim = Linear::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
+        let victim = Known::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
         let batch = Batch::new(&cpu(), [6, side, side, channels], &vec![0.5; 6 * size], &[0; 6]);
         let adversarial =
             square(&victim, &batch.targets(), Lens::default(), Square::new(Ball::linf(eps), 2000), &Noise::new(5, 0)).unwrap();
@@ -222,7 +180,7 @@ fn square_in_l2_breaks_a_linear_victim() {
     let w = (0..size).map(|i| if i < size / 2 { 1.0 } else { -1.0 }).collect();
     let eps = 0.5;
     // The margin can fall by eps·‖w‖₂ = 5 at most; at grey, w·x = 0.
-    let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
+    let victim = Known::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
     let batch = Batch::new(&cpu(), [4, 10, 10, 1], &vec![0.5; 4 * size], &[0; 4]);
     let budget = Square::new(Ball::l2(eps), 3000);
     let adversarial = square(&victim, &batch.targets(), Lens::default(), budget, &Noise::new(5, 0)).unwrap();
@@ -232,28 +190,6 @@ fn square_in_l2_breaks_a_linear_victim() {
         let logits = victim.exact(&adv);
         assert!(logits[1] > logits[0], "image {n}: {logits:?}");
     }
-}
-
-const SIDE: usize = 8;
-
-fn network(device: &Device, steps: usize, classes: usize) -> Model {
-    let spec = Spec {
-        arch: "vgg:6,A,8,A/12".into(),
-        classes,
-        input: [2, SIDE, SIDE],
-        mean: vec![0.5, 0.4],
-        std: vec![0.25, 0.2],
-        bias: steps > 0,
-        steps,
-        leak: 1.0,
-        reset: Reset::Hard,
-        dropout: 0.0,
-    };
-    let mut model = zoo::build(device, spec, 3).unwrap();
-    for param in model.params_mut().into_iter().filter(|param| param.name.ends_with(".v_th")) {
-        param.weight.set(Tensor::full(device, [], 0.3));
-    }
-    model
 }
 
 /// Images that the network classifies rightly, since their labels are its predictions (but for the last).

@@ -11,14 +11,13 @@ pub use radius::NormArg;
 use super::args::{Common, Eval};
 use super::commands::{dataset_of, device, fits};
 use super::progress::Shown;
-use super::version;
 use crate::attack::{AUTOATTACK, Attack, autoattack};
 use crate::base::{Result, file, usage};
 use crate::checkpoint;
-use crate::data;
 use crate::device::Device;
-use crate::drive::{Member, Members, PassOn, Question, Radius, Watch, evaluate_with, examine};
+use crate::drive::{Member, Members, PassOn, Question, Radius, Watch, examine};
 use crate::nn::Model;
+use kept::Kept;
 use outputs::Outcome;
 use serde_json::json;
 
@@ -49,7 +48,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         images: &data.test,
         count,
         members: match attacks[..] {
-            [attack] if args.ensemble => Member::all(attack, Members::Ensemble, lens),
+            [attack] if args.ensemble => Member::all(Members::Ensemble(attack), lens),
             _ => attacks.iter().map(|&attack| Member { attack, lens }).collect(),
         },
         source: source.as_ref(),
@@ -65,21 +64,10 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
             "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
         ));
     }
-    let held = [
-        format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
-        format!("images {} of {}", count, data.test.fingerprint()),
-        match (&args.source, &source) {
-            (Some(path), Some(source)) => format!("source {}, T = {}", data::fetch::checksum(path)?, source.spec().steps),
-            _ => "source itself".to_string(),
-        },
-        format!("{} draws", question.draws),
-        format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
-    ];
-    let store = kept::store(args, &question, &held, &watch)?;
-    let answer = evaluate_with(&model, &question, store, &watch)?;
+    let (answer, kept) = Kept::evaluate(args, &model, &question, &watch)?;
     let curve: &[usize] = if args.curve { &[10, 100, 1000] } else { &[] };
     let honesty = match attacks[0].asks_a_network() && !args.no_checks {
-        true => examine(&model, &question, &answer, curve, &watch)?,
+        true => kept.resumable(examine(&model, &question, &answer, curve, &watch))?,
         false => None,
     };
     let attack = if attacks.len() > 1 { AUTOATTACK } else { attacks[0].name() };
@@ -101,6 +89,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         });
         outcome.json(path, more)?;
     }
+    kept.clear()?;
     outcome.tell()
 }
 

@@ -99,60 +99,38 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Call by call, the host taking part; `first` is the number of the first of `members`.
-    fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize, told: Told) -> Result<Vec<Tensor>> {
-        let noise = |member| Noise { member, ..self.noise };
-        let perturb = |(number, member): (u64, &Member)| {
-            let seen = self.victim(member.lens);
-            let expected = Expected { victim: &*seen, draws: self.draws };
-            let victim = self.counted(&expected, member.attack, told);
-            member.attack.perturb(&victim, targets, member.lens, self.ball, &noise(number))
-        };
-        (first as u64..).zip(members).map(perturb).collect()
-    }
-
+    /// What each of `members`, which are a [`Group`]'s, makes of `targets`, from a `start` that was drawn before; an attack in
+    /// which the host takes part draws as it goes.
     fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>, told: Told) -> Result<Vec<Tensor>> {
-        match members {
-            [Member { attack: Attack::Fgsm, .. }, ..] => {
-                let expected = Expected { victim: &Seen { model: self.model }, draws: self.draws };
-                let victim = self.counted(&expected, Attack::Fgsm, told);
-                let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
-                fgsm_many(&victim, targets, &lenses, self.ball)
-            }
-            _ => {
-                let perturb = |member: &Member| {
-                    let seen = self.victim(member.lens);
-                    let expected = Expected { victim: &*seen, draws: self.draws };
-                    let victim = self.counted(&expected, member.attack, told);
-                    member.attack.perturb_from(&victim, targets, member.lens, self.ball, start)
-                };
-                members.iter().map(perturb).collect()
-            }
-        }
-    }
-
-    /// `victim`, which tells of each of the attack's iterations.
-    fn counted<'b>(&self, victim: &'b dyn Victim, attack: Attack, told: Told<'b>) -> Counted<'b> {
-        let counting = if attack.is_white_box() { Counting::Gradients } else { Counting::Logits };
-        Counted::new(victim, counting, attack.answers(self.model.spec().classes), told)
-    }
-
-    /// The network under an attack through `lens`.
-    fn victim(&self, lens: Lens) -> Box<dyn Victim + '_> {
-        match lens {
+        let Some(&Member { attack, lens }) = members.first() else { return Ok(Vec::new()) };
+        let seen: Box<dyn Victim + '_> = match lens {
             Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(self.model)),
             _ => Box::new(Seen { model: self.model }),
+        };
+        let expected = Expected { victim: &*seen, draws: self.draws };
+        // It tells of each of the attack's iterations.
+        let counting = if attack.is_white_box() { Counting::Gradients } else { Counting::Logits };
+        let victim = Counted::new(&expected, counting, attack.answers(self.model.spec().classes), told);
+        if attack == Attack::Fgsm {
+            let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
+            return fgsm_many(&victim, targets, &lenses, self.ball);
         }
+        let made = match attack.is_recordable() {
+            true => attack.perturb_from(&victim, targets, lens, self.ball, start),
+            false => attack.perturb(&victim, targets, lens, self.ball, &self.noise),
+        };
+        Ok(vec![made?])
     }
 }
 
 impl Group {
     fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets, told: Told) -> Result<Vec<Tensor>> {
         let Some(Member { attack, .. }) = self.members.first() else { return Ok(Vec::new()) };
+        let task = Task { noise: Noise { member: self.first as u64, ..task.noise }, ..task };
         if !attack.is_recordable() {
-            return task.perturb_with(targets, &self.members, self.first, told);
+            return task.perturb(targets, &self.members, None, told);
         }
-        let start = attack.start(targets, task.ball, &Noise { member: self.first as u64, ..task.noise })?;
+        let start = attack.start(targets, task.ball, &task.noise)?;
         let batch = targets.images.shape()[0];
         let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
         let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {

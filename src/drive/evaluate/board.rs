@@ -45,8 +45,9 @@ impl Board {
     /// Enter what a run of a member did to the images at `places`, and return what a store must keep of it.
     pub fn enter(&mut self, (member, run): (usize, usize), places: &[usize], robust: &[bool], adversarial: &[f32]) -> Page {
         let last = member + 1 == self.verdicts.len() && run + 1 == self.runs;
-        let mut page = Page { member, run, places: places.to_vec(), robust: robust.to_vec(), kept: Vec::new(), adversarial: Vec::new() };
-        for ((&place, &robust), image) in places.iter().zip(robust).zip(adversarial.chunks_exact(self.size.max(1))) {
+        let (places, robust) = (places.to_vec(), robust.to_vec());
+        let mut page = Page { member, run, places, robust, kept: Vec::new(), adversarial: Vec::new(), seconds: 0.0 };
+        for ((&place, &robust), image) in page.places.iter().zip(&page.robust).zip(adversarial.chunks_exact(self.size.max(1))) {
             let untouched = self.first(place).is_none_or(|first| first == member);
             if untouched && (last || !robust) {
                 page.kept.push(place);
@@ -136,6 +137,7 @@ mod tests {
         assert!(two.waiting(1..2, 0, true).is_empty() && two.waiting(1..2, 0, false) == [0]);
         assert_eq!(two.tally(1), (1, 1), "what the first broke is not right under the second");
     }
+
     #[test]
     fn a_run_goes_to_what_the_last_left_right() {
         let mut board = Board::new(vec![true, true, false, true], vec![0.0; 4], 1, 3);

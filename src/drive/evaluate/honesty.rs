@@ -13,7 +13,7 @@ use crate::drive::watch::{self, Watch};
 use crate::nn::Model;
 use crate::ops::loss;
 use crate::ops::pixel::{self, Ball};
-use crate::record::with_interval;
+use crate::record::{Checks, Length, Search, Support, Verdict, with_interval};
 use crate::tensor::Tensor;
 
 /// Images that are looked at.
@@ -175,6 +175,24 @@ fn deterministic(model: &Model, images: &Tensor, logits: &[f32]) -> Result<bool>
 }
 
 impl Honesty {
+    /// As it is recorded.
+    pub fn recorded(&self) -> Checks {
+        let search = |[survivors, broken]: [usize; 2]| Search { survivors, broken };
+        Checks {
+            images: self.images,
+            zero_gradients: self.zero_gradients,
+            blind_images: self.blind,
+            support: self.support.iter().map(|(layer, share)| Support { layer: layer.clone(), share: *share }).collect(),
+            ascent: self.ascent.clone(),
+            square: search(self.search),
+            transfer: search(self.transfer),
+            deterministic: self.deterministic,
+            probabilities: self.probabilities,
+            curve: self.curve.iter().map(|&(iterations, robust_acc)| Length { iterations, robust_acc }).collect(),
+            verdicts: self.verdicts().into_iter().map(|(grade, text)| Verdict { sound: grade == Grade::Sound, text }).collect(),
+        }
+    }
+
     /// What the measurements say, in words, the doubtful ones first.
     pub fn verdicts(&self) -> Vec<(Grade, String)> {
         let mut all = vec![self.gradients(), self.ascends()];

@@ -19,9 +19,10 @@ pub use store::{Page, Store};
 use super::recipe::Members;
 use super::train::upload;
 use super::watch::{self, Watch};
-use crate::attack::{Attack, ensemble};
+use crate::attack::{Attack, autoattack, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
 use crate::base::{Result, ensure, usage};
+use crate::checkpoint;
 use crate::data::Images;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
@@ -42,11 +43,12 @@ pub struct Member {
 }
 
 impl Member {
-    /// An attack through one lens, or through all 19 of the ensemble.
-    pub fn all(attack: Attack, members: Members, lens: Lens) -> Vec<Member> {
+    /// All of `members`, through `lens` or those of the ensemble.
+    pub fn all(members: Members, lens: Lens) -> Vec<Member> {
         match members {
-            Members::One => vec![Member { attack, lens }],
-            Members::Ensemble => ensemble().into_iter().map(|lens| Member { attack, lens }).collect(),
+            Members::One(attack) => vec![Member { attack, lens }],
+            Members::Ensemble(attack) => ensemble().map(|lens| Member { attack, lens }).to_vec(),
+            Members::AutoAttack => autoattack().map(|attack| Member { attack, lens }).to_vec(),
         }
     }
 }
@@ -78,6 +80,26 @@ impl<'a> Question<'a> {
     pub fn new(images: &'a Images, count: usize, members: Vec<Member>, eps: f64, seed: u64) -> Question<'a> {
         Question { images, count, members, source: None, draws: 1, restarts: 1, radius: Radius::linf(eps), seed, pass_on: PassOn::All }
     }
+
+    /// All that the answer of `model` depends on as text, to tell by which question a [`Store`]'s pages answer; `version` is the
+    /// program's.
+    pub fn text(&self, model: &Model, version: &str) -> String {
+        let network = |model: &Model| format!("{} of {:?}", checkpoint::fingerprint(model), model.spec());
+        let members = self.members.iter().map(|member| format!("{} {}\n", member.attack, member.lens)).collect::<String>();
+        format!(
+            "{self}: {} runs each within {}, seed {}, {:?}, {} draws\nnetwork {}\nsource {}\n{} images of {}\n{:?}, {version}\n{members}",
+            self.restarts,
+            self.radius,
+            self.seed,
+            self.pass_on,
+            self.draws,
+            network(model),
+            self.source.map_or("itself".to_string(), network),
+            self.count,
+            self.images.fingerprint(),
+            model.device().precision(),
+        )
+    }
 }
 
 impl fmt::Display for Question<'_> {
@@ -93,6 +115,13 @@ impl fmt::Display for Question<'_> {
             [Member { attack, .. }, ..] => write!(f, "ensemble {attack}{again} at {radius}"),
             [] => f.write_str("nothing"),
         }
+    }
+}
+
+impl Members {
+    /// Which images each of them attacks: AutoAttack's four are a cascade.
+    pub fn pass_on(self) -> PassOn {
+        if self == Members::AutoAttack { PassOn::Survivors } else { PassOn::All }
     }
 }
 
@@ -135,7 +164,7 @@ pub struct Answer {
     pub survived: Vec<bool>,
     /// What judging all adversarial images once more showed.
     pub recheck: Recheck,
-    /// Wall time.
+    /// Wall time, with that of the pages it went on from.
     pub seconds: f64,
 }
 
@@ -155,10 +184,11 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     evaluate_with(model, question, None, watch)
 }
 
-/// As [`evaluate`], with the pages of an earlier try in and this one's pages out.
+/// As [`evaluate`], with the pages of an earlier try in and this one's pages out. They stay until the caller has recorded the
+/// answer; nothing was written if one batch was all.
 ///
 /// Errors: also the disk's.
-pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
+pub fn evaluate_with(model: &Model, question: &Question, store: Option<(&mut Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
     let source = question.source.unwrap_or(model);
     alike(source, model)?;
     let ensemble = question.members.iter().any(|member| member.lens != question.members[0].lens);
@@ -177,11 +207,13 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
     let labels = &question.images.labels[..count];
     let right = |seen: &[i32]| -> Vec<bool> { seen.iter().zip(labels).map(|(&seen, &label)| seen == i32::from(label)).collect() };
     let mut board = Board::new(right(&seen), images.clone(), question.members.len(), question.restarts);
-    let mut store = store.map(|(store, pages)| {
+    let mut earlier = 0.0;
+    let store = store.map(|(store, pages)| {
         pages.iter().for_each(|page| board.take(page));
+        earlier = pages.iter().map(|page| f64::from(page.seconds)).sum();
         store
     });
-    trial.attack(&mut board, store.as_mut())?;
+    trial.attack(&mut board, store)?;
 
     let (adversarial, again) = (board.adversarial().to_vec(), trial.predict(board.adversarial())?);
     let farthest = trial.distance(&images, &adversarial)?;
@@ -203,11 +235,8 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
         predicted: [seen, again],
         survived,
         recheck,
-        seconds: clock.elapsed().as_secs_f64(),
+        seconds: earlier + clock.elapsed().as_secs_f64(),
     };
-    if let Some(mut store) = store {
-        store.clear()?;
-    }
     watch.end(&format!(
         "{question}: clean {} %, robust {} % of {count} images, {:.1} s",
         with_interval(answer.clean, count),

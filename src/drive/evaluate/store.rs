@@ -24,6 +24,8 @@ pub struct Page {
     pub kept: Vec<usize>,
     /// `[kept,H,W,C]`.
     pub adversarial: Vec<f32>,
+    /// Wall time.
+    pub seconds: f32,
 }
 
 /// The pages of one evaluation.
@@ -117,6 +119,7 @@ impl Store {
             ("robust".into(), vec![page.robust.len()], Kind::Integers(page.robust.iter().map(|&robust| i64::from(robust)).collect())),
             ("kept".into(), vec![page.kept.len()], integers(&page.kept)),
             ("adversarial".into(), vec![page.kept.len(), size], Kind::Floats(page.adversarial.clone())),
+            ("seconds".into(), vec![1], Kind::Floats(vec![page.seconds])),
         ];
         if let Err(error) = save_tensors(&self.page(self.next), &tensors) {
             if !self.is_begun() {
@@ -131,10 +134,7 @@ impl Store {
     /// Remove it: the evaluation is done. Errors: the disk.
     pub fn clear(&mut self) -> Result<()> {
         (self.next, self.claimed) = (0, None);
-        match fs::remove_dir_all(&self.folder) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &self.folder, &cause)),
-            _ => Ok(()),
-        }
+        file::remove_folder(&self.folder)
     }
 }
 
@@ -149,6 +149,7 @@ fn read(path: &Path) -> Result<Page> {
     let counts = |name: &str| file.integers(name)?.into_iter().map(count).collect::<Result<Vec<usize>>>();
     let one = |name: &str| counts(name)?.first().copied().ok_or_else(|| fail!("{}: no {name}", path.display()));
     let robust = file.integers("robust")?.into_iter().map(|robust| robust != 0).collect();
-    let (member, run) = (one("member")?, one("run")?);
-    Ok(Page { member, run, places: counts("places")?, robust, kept: counts("kept")?, adversarial: file.floats("adversarial")? })
+    let (member, run, places, kept) = (one("member")?, one("run")?, counts("places")?, counts("kept")?);
+    let seconds = file.floats("seconds")?.iter().sum();
+    Ok(Page { member, run, places, robust, kept, adversarial: file.floats("adversarial")?, seconds })
 }

@@ -7,13 +7,14 @@ use super::counted::Beat;
 use super::{PassOn, Question, Store, classes};
 use crate::attack::{Noise, Targets, Victim};
 use crate::autodiff::Lens;
-use crate::base::{Error, Result, ensure};
+use crate::base::{Result, ensure};
 use crate::drive::seen::Seen;
 use crate::drive::train::upload;
 use crate::drive::watch::{self, Watch};
 use crate::nn::Model;
 use crate::tensor::Tensor;
 use std::ops::Range;
+use std::time::Instant;
 
 /// Images attacked together. Two threads share out slices of a few, so more gain nothing on a CPU; attacks that take very many
 /// forwards go in smaller batches, since what a killed evaluation loses is the batch under way.
@@ -34,6 +35,15 @@ pub struct Trial<'a> {
     pub watch: &'a dyn Watch,
 }
 
+/// What changes from batch to batch.
+struct Progress<'a> {
+    attacker: Attacker<'a>,
+    board: &'a mut Board,
+    store: Option<&'a mut Store>,
+    /// Since the last page.
+    clock: Instant,
+}
+
 /// Members that are made together, in one of their runs.
 struct Round<'a> {
     group: &'a Range<usize>,
@@ -44,36 +54,29 @@ struct Round<'a> {
 
 impl Trial<'_> {
     /// All members on all images that they have to attack.
-    pub fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
+    pub fn attack(&self, board: &mut Board, store: Option<&mut Store>) -> Result<()> {
         let Trial { source, question, watch, .. } = *self;
         let survivors = question.pass_on == PassOn::Survivors;
         let (ball, noise) = (question.radius.ball(), Noise::new(question.seed, 0));
-        let mut attacker = Attacker::new(source, &question.members, survivors, ball, noise).expecting(question.draws);
+        let attacker = Attacker::new(source, &question.members, survivors, ball, noise).expecting(question.draws);
+        let groups = attacker.groups();
+        let mut progress = Progress { attacker, board, store, clock: Instant::now() };
         let mut smallest = usize::MAX;
-        let count = board.clean().len();
-        for group in attacker.groups() {
+        for group in groups {
             let long = question.members[group.start].attack.iterations().is_some_and(|iterations| iterations >= LONG);
             for run in 0..question.restarts {
-                let todo = board.waiting(group.clone(), run, survivors);
-                watch.advance(((count - todo.len()) * group.len()) as u64);
+                let todo = progress.board.waiting(group.clone(), run, survivors);
+                watch.advance(((progress.board.clean().len() - todo.len()) * group.len()) as u64);
                 let round = Round { group: &group, run, todo: &todo };
                 let size = in_batches(todo.len(), if long { LONG_BATCH } else { BATCH }, |range, again| {
                     if again == Again::Yes {
-                        attacker.forget(); // and with its recordings goes their memory
+                        progress.attacker.forget(); // and with its recordings goes their memory
                     }
-                    self.batch(&mut attacker, board, store.as_deref_mut(), &round, &todo[range])
-                });
-                // An interrupt, or a disk that is full: what is kept is a place to go on from.
-                let size = size.map_err(|error| match store.as_deref() {
-                    Some(store) if store.is_begun() => {
-                        let kept = store.folder().display();
-                        Error::new(error.kind(), format!("{error}; what is done is kept in {kept}, the same command with --resume goes on"))
-                    }
-                    _ => error,
+                    self.batch(&mut progress, &round, &todo[range])
                 })?;
                 smallest = if todo.is_empty() { smallest } else { smallest.min(size) };
             }
-            attacker.finish(&group);
+            progress.attacker.finish(&group);
         }
         if smallest < LONG_BATCH {
             watch.remark(&format!("{smallest} images at a time: more do not fit the device's memory"));
@@ -82,25 +85,25 @@ impl Trial<'_> {
     }
 
     /// One batch: the images at `places`.
-    fn batch(&self, attacker: &mut Attacker, board: &mut Board, store: Option<&mut Store>, round: &Round, places: &[usize]) -> Result<()> {
+    fn batch(&self, progress: &mut Progress, round: &Round, places: &[usize]) -> Result<()> {
         let Trial { model, question, watch, .. } = *self;
         let Round { group, run, todo } = *round;
-        let status = self.status(board, round);
+        let status = self.status(progress.board, round);
         watch.remark(&status);
         let batch = question.images.gather(places)?;
         let (images, labels) = upload(model, &batch);
         let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-        let mut store = store;
         let told = |beat: Beat| {
             watch.within(beat.done as f64 / beat.most.max(1) as f64, (places.len() * group.len()) as u64);
             watch.remark(&format!("{status}; iteration {} of {} on {} images", beat.done, beat.most, beat.images));
         };
-        for (member, adversarial) in group.clone().zip(attacker.perturb(group, run, &targets, &told)?) {
+        for (member, adversarial) in group.clone().zip(progress.attacker.perturb(group, run, &targets, &told)?) {
             let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
             let robust: Vec<bool> = seen.iter().zip(&batch.labels).map(|(seen, label)| seen == label).collect();
-            let page = board.enter((member, run), places, &robust, &adversarial.to_vec());
+            let mut page = progress.board.enter((member, run), places, &robust, &adversarial.to_vec());
+            page.seconds = std::mem::replace(&mut progress.clock, Instant::now()).elapsed().as_secs_f32();
             let done = member + 1 == question.members.len() && run + 1 == question.restarts && places.last() == todo.last();
-            if let Some(store) = store.as_deref_mut().filter(|_| !done) {
+            if let Some(store) = progress.store.as_deref_mut().filter(|store| !done || store.is_begun()) {
                 store.append(&page)?;
             }
             watch.advance(places.len() as u64);
