@@ -2,97 +2,24 @@
 
 mod support;
 
-use caltrop::attack::{Apgd, Attack, Goal, Noise, Response, Targets, Victim};
+use caltrop::attack::{Apgd, Attack, Goal, Noise, Objective, Targets, Walk, pgd};
 use caltrop::autodiff::Lens;
-use caltrop::base::{Kind, Result};
+use caltrop::base::Kind;
 use caltrop::device::Device;
 use caltrop::ops::pixel::{Ball, Norm};
 use caltrop::tensor::{Array, Tensor};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use support::victims::Known;
 use support::{devices, named};
 
 const SIDE: usize = 4;
 const PIXELS: usize = SIDE * SIDE;
 
-/// Logits W·φ(x) + b of one image, φ pixel by pixel; computed on the host, whatever the device.
-struct Known {
-    /// [K, pixels].
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    /// φ.
-    bend: fn(f32) -> f32,
-    /// Its derivative.
-    slope: fn(f32) -> f32,
-    forwards: AtomicUsize,
-    backwards: AtomicUsize,
+fn linear(name: &str, classes: usize) -> Known {
+    Known::drawn(name, classes, PIXELS)
 }
 
-impl Known {
-    fn linear(name: &str, classes: usize) -> Known {
-        Known {
-            weight: named::uniform(name, classes * PIXELS, -1.0, 1.0, 0),
-            bias: vec![0.0; classes],
-            bend: |x| x,
-            slope: |_| 1.0,
-            forwards: AtomicUsize::new(0),
-            backwards: AtomicUsize::new(0),
-        }
-    }
-
-    fn curved(name: &str, classes: usize) -> Known {
-        Known { bend: |x| (9.0 * x).sin(), slope: |x| 9.0 * (9.0 * x).cos(), ..Known::linear(name, classes) }
-    }
-
-    fn classes(&self) -> usize {
-        self.bias.len()
-    }
-
-    fn row(&self, class: usize) -> &[f32] {
-        &self.weight[class * PIXELS..(class + 1) * PIXELS]
-    }
-
-    fn logits_of(&self, image: &[f32]) -> Vec<f32> {
-        let bent: Vec<f32> = image.iter().map(|&x| (self.bend)(x)).collect();
-        (0..self.classes()).map(|k| self.row(k).iter().zip(&bent).map(|(w, x)| w * x).sum::<f32>() + self.bias[k]).collect()
-    }
-
-    fn gradient_of(&self, image: &[f32], dlogits: &[f32]) -> Vec<f32> {
-        let pixel = |i: usize| (0..self.classes()).map(|k| dlogits[k] * self.row(k)[i]).sum::<f32>() * (self.slope)(image[i]);
-        (0..PIXELS).map(pixel).collect()
-    }
-
-    fn class_of(&self, image: &[f32]) -> usize {
-        let logits = self.logits_of(image);
-        (0..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best })
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        (self.forwards.load(Ordering::Relaxed), self.backwards.load(Ordering::Relaxed))
-    }
-}
-
-impl Victim for Known {
-    fn logits(&self, images: &Tensor, _: Lens) -> Result<Tensor> {
-        self.forwards.fetch_add(1, Ordering::Relaxed);
-        let logits: Vec<f32> = images.to_vec().chunks(PIXELS).flat_map(|image| self.logits_of(image)).collect();
-        Ok(Tensor::from_slice(images.device(), [images.shape()[0], self.classes()], &logits))
-    }
-
-    fn gradients(
-        &self,
-        images: &Tensor,
-        dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync),
-        lenses: &[Lens],
-    ) -> Result<Vec<Response>> {
-        let logits = self.logits(images, lenses[0])?;
-        self.backwards.fetch_add(1, Ordering::Relaxed);
-        let dlogits = dlogits_of(&logits)?.to_vec();
-        let pixels = images.to_vec();
-        let rows = pixels.chunks(PIXELS).zip(dlogits.chunks(self.classes()));
-        let gradient: Vec<f32> = rows.flat_map(|(image, dlogits)| self.gradient_of(image, dlogits)).collect();
-        let gradient = Tensor::from_slice(images.device(), images.shape(), &gradient);
-        Ok(lenses.iter().map(|_| Response { logits: logits.clone(), gradient: gradient.clone() }).collect())
-    }
+fn curved(name: &str, classes: usize) -> Known {
+    linear(name, classes).curved()
 }
 
 /// Images away from black and white, the victim's own classes as labels.
@@ -121,14 +48,14 @@ impl Scene {
         let images = Tensor::from_slice(device, [self.count(), SIDE, SIDE, 1], &self.pixels);
         let labels = Array::from_slice(device, [self.count()], &self.labels);
         let targets = Targets { images: &images, labels: &labels, ids: &self.ids };
-        let runs = (0..apgd.most_runs() as u64).map(|restart| Noise { restart, ..noise }.draw(&targets, apgd.law()).unwrap());
+        let runs = (0..apgd.most_runs()).map(|run| noise.of_run(run, apgd.most_runs()).draw(&targets, apgd.law()).unwrap());
         let start = Tensor::joined(&runs.collect::<Vec<_>>());
         apgd.perturb(victim, &targets, Lens::default(), &start).unwrap().to_vec()
     }
 }
 
 fn linf(goal: Goal, eps: f32, iterations: usize) -> Apgd {
-    Apgd { goal, ball: Ball { norm: Norm::Linf, eps }, iterations, restarts: 1 }
+    Apgd { goal, ball: Ball::linf(eps), iterations }
 }
 
 fn size(norm: Norm, values: impl Iterator<Item = f32>) -> f32 {
@@ -142,7 +69,7 @@ fn size(norm: Norm, values: impl Iterator<Item = f32>) -> f32 {
 /// w_y: an image is broken above it, and left as it was below.
 #[test]
 fn apgd_reaches_a_plane_exactly_where_it_is() {
-    let victim = Known::linear("planes", 2);
+    let victim = linear("planes", 2);
     let scene = Scene::of(&victim, 40);
     for norm in [Norm::Linf, Norm::L2] {
         let radius = |n: usize| {
@@ -180,11 +107,11 @@ fn apgd_reaches_a_plane_exactly_where_it_is() {
 /// Classes that are unlikely at first may be nearest: the targeted attack tries each.
 #[test]
 fn the_targeted_attack_finds_the_class_whose_plane_is_nearest() {
-    let mut victim = Known::linear("targets", 5);
+    let mut victim = linear("targets", 5);
     // The runner-up follows the likeliest class wherever it goes; the third is far in logits, and steep.
     let base = victim.row(0).to_vec();
-    victim.weight[PIXELS..2 * PIXELS].copy_from_slice(&base);
-    victim.weight[2 * PIXELS..3 * PIXELS].iter_mut().zip(&base).for_each(|(w, b)| *w = b - 3.0 * b.signum());
+    victim.weights[1] = base.clone();
+    victim.weights[2].iter_mut().zip(&base).for_each(|(w, b)| *w = b - 3.0 * b.signum());
     let scene = Scene { labels: vec![0; 6], ..Scene::of(&victim, 6) };
     let leads = (0..6).map(|n| 3.0 * scene.image(n).iter().zip(&base).map(|(x, b)| x * b.signum()).sum::<f32>());
     let head_start = 3.0 - leads.fold(f32::INFINITY, f32::min);
@@ -199,10 +126,10 @@ fn the_targeted_attack_finds_the_class_whose_plane_is_nearest() {
     assert!(found.chunks(PIXELS).all(|image| victim.class_of(image) == 2));
 }
 
-/// What is wrong when clean is left alone; nothing leaves [0,1]; more restarts break no fewer.
+/// What is wrong when clean is left alone; nothing leaves [0,1].
 #[test]
-fn images_that_are_wrong_when_clean_stay_and_restarts_only_add() {
-    let victim = Known::curved("curves", 5);
+fn images_that_are_wrong_when_clean_stay() {
+    let victim = curved("curves", 5);
     let mut scene = Scene::of(&victim, 30);
     (0..6).for_each(|n| scene.labels[n * 5] = (scene.labels[n * 5] + 1) % 5);
     let broken = |apgd: &Apgd| -> Vec<bool> {
@@ -213,9 +140,7 @@ fn images_that_are_wrong_when_clean_stay_and_restarts_only_add() {
     };
     for goal in [Goal::CrossEntropy, Goal::Dlr, Goal::Targeted] {
         let apgd = linf(goal, 0.012, 5);
-        let (once, thrice) = (broken(&apgd), broken(&Apgd { restarts: 3, ..apgd }));
-        assert!(once.iter().zip(&thrice).all(|(once, thrice)| once <= thrice), "{goal:?}");
-        let count = once.iter().filter(|&&broken| broken).count();
+        let count = broken(&apgd).iter().filter(|&&broken| broken).count();
         assert!((7..30).contains(&count), "{goal:?}: {count} of 30 broken");
     }
 }
@@ -223,21 +148,21 @@ fn images_that_are_wrong_when_clean_stay_and_restarts_only_add() {
 /// A run of N steps differentiates N times and looks once more at its end; the clean image is looked at once.
 #[test]
 fn no_forward_is_made_twice() {
-    let victim = Known::linear("steady", 3);
+    let victim = linear("steady", 4);
     let scene = Scene::of(&victim, 4);
-    scene.attacked(&devices::first(), &victim, &Apgd { restarts: 2, ..linf(Goal::Dlr, 1e-6, 7) }, Noise::new(0, 0));
-    assert_eq!(victim.counts(), (1 + 2 * (7 + 1), 2 * 7));
+    scene.attacked(&devices::first(), &victim, &linf(Goal::Targeted, 1e-6, 7), Noise::new(0, 0));
+    assert_eq!(victim.counts(), (1 + 3 * (7 + 1), 3 * 7));
 }
 
 /// On a GPU all images go on, masked; on the CPU survivors alone. What comes out is the same.
 #[test]
 fn masks_and_survivors_are_the_same_attack() {
-    let victim = Known::curved("curves", 5);
+    let victim = curved("curves", 5);
     let scene = Scene::of(&victim, 12);
     for gpu in devices::gpus() {
         for (norm, eps) in [(Norm::Linf, 0.012), (Norm::L2, 0.05)] {
             for goal in [Goal::CrossEntropy, Goal::Dlr, Goal::Targeted] {
-                let apgd = Apgd { ball: Ball { norm, eps }, restarts: 2, ..linf(goal, eps, 6) };
+                let apgd = Apgd { ball: Ball { norm, eps }, ..linf(goal, eps, 6) };
                 // Uniform noise has equal bits everywhere; normal noise is equal to rounding.
                 let [here, there] = [&devices::first(), &gpu].map(|device| scene.attacked(device, &victim, &apgd, Noise::new(2, 0)));
                 for (i, (here, there)) in here.iter().zip(&there).enumerate() {
@@ -252,14 +177,76 @@ fn masks_and_survivors_are_the_same_attack() {
     }
 }
 
+/// Where the gradient is the same everywhere, the best point of an l2 ball is the one farthest along it, x + eps · w/‖w‖ with w =
+/// w_other − w_y. One step from x ends there, many from anywhere come as near as one likes; the steps of the suite's PGD, 2.5 · eps
+/// together, come near.
+#[test]
+fn steps_in_l2_go_to_the_farthest_point_of_the_ball() {
+    const EPS: f32 = 0.2;
+    let victim = linear("slopes", 2);
+    let scene = Scene::of(&victim, 12);
+    let ball = Ball::l2(EPS);
+    let lens = Lens::default();
+    for device in devices::all() {
+        let images = Tensor::from_slice(&device, [12, SIDE, SIDE, 1], &scene.pixels);
+        let labels = Array::from_slice(&device, [12], &scene.labels);
+        let targets = Targets { images: &images, labels: &labels, ids: &scene.ids };
+        let noise = Noise::new(3, 0);
+        let suite = |word: &str| Attack::parse(word, None).unwrap().perturb(&victim, &targets, lens, ball, &noise).unwrap();
+        let long = |walk: Walk| {
+            let (objective, start) = (Objective::CrossEntropy(labels.clone()), noise.inside(&targets, ball).unwrap());
+            pgd(&victim, &targets, lens, &objective, walk, &start).unwrap()
+        };
+        for (what, made, tolerance) in [
+            ("fgsm", suite("fgsm"), 1e-6),
+            ("pgd of 60 steps of eps/2", long(Walk { ball, alpha: EPS / 2.0, iterations: 60 }), 1e-5),
+            ("pgd20", suite("pgd20"), 0.08),
+            ("pgd-targeted20", suite("pgd-targeted20"), 0.08),
+            // Half of eps goes astray.
+            ("rfgsm", suite("rfgsm"), EPS),
+        ] {
+            for (n, is) in made.to_vec().chunks(PIXELS).enumerate() {
+                let (y, was) = (scene.labels[n] as usize, scene.image(n));
+                let away: Vec<f32> = victim.row(1 - y).iter().zip(victim.row(y)).map(|(a, b)| a - b).collect();
+                let length = size(Norm::L2, away.iter().copied());
+                let off = size(Norm::L2, is.iter().zip(was).zip(&away).map(|((is, was), w)| is - was - EPS * w / length));
+                assert!(off <= tolerance, "{what} on {}: image {n} is {off} from the farthest point", device.describe());
+            }
+        }
+    }
+}
+
+/// PGD's start in l2 has any length up to the radius, TPGD's has the same law as in l-inf, and restarts begin elsewhere.
+#[test]
+fn starts_in_l2_lie_in_the_ball() {
+    let device = devices::first();
+    let images = Tensor::full(&device, [400, SIDE, SIDE, 1], 0.5);
+    let ids: Vec<u64> = (0..400).collect();
+    let targets = Targets { images: &images, labels: &Array::zeros(&device, [400]), ids: &ids };
+    let start = |restart| {
+        let noise = Noise { restart, ..Noise::new(1, 0) };
+        Attack::Pgd { iterations: 1 }.start(&targets, Ball::l2(2.0), &noise).unwrap().unwrap().to_vec()
+    };
+    let lengths: Vec<f32> = start(0).chunks(PIXELS).map(|image| size(Norm::L2, image.iter().copied())).collect();
+    assert!(lengths.iter().all(|&length| length <= 2.0 + 1e-6));
+    for quarter in 0..4 {
+        let (from, to) = (0.5 * quarter as f32, 0.5 * (quarter + 1) as f32);
+        let share = lengths.iter().filter(|&&length| (from..to).contains(&length)).count();
+        assert!((60..140).contains(&share), "{share} of 400 between {from} and {to}");
+    }
+    let mean: f32 = start(0).iter().sum::<f32>() / (400 * PIXELS) as f32;
+    assert!(mean.abs() < 0.03, "the directions lean to {mean}");
+    assert!(start(0).iter().zip(start(1)).filter(|(a, b)| **a == *b).count() < 10, "a restart begins where the first run did");
+}
+
 #[test]
 fn too_few_classes_are_a_usage_error() {
-    let (victim, device) = (Known::linear("narrow", 2), devices::first());
+    let (victim, device) = (linear("narrow", 2), devices::first());
     let images = Tensor::from_slice(&device, [1, SIDE, SIDE, 1], &[0.5; PIXELS]);
     let targets = Targets { images: &images, labels: &Array::zeros(&device, [1]), ids: &[0] };
     for name in ["apgd-dlr", "apgd-t"] {
         let attack = Attack::parse(name, None).unwrap();
-        let error = attack.perturb(&victim, &targets, Lens::default(), 0.1, &Noise::new(0, 0)).err().expect("refused");
+        let error = attack.perturb(&victim, &targets, Lens::default(), Ball::linf(0.1), &Noise::new(0, 0)).err().expect("refused");
         assert_eq!(error.kind(), Kind::Usage, "{error}");
         assert!(error.to_string().starts_with(&format!("{name}: 2 classes;")), "{error}");
     }
@@ -327,7 +314,7 @@ fn published(victim: &Known, x: &[f32], y: usize, eps: f32, iterations: usize, u
 
 #[test]
 fn apgd_is_the_published_loop() {
-    let victim = Known::curved("curves", 5);
+    let victim = curved("curves", 5);
     let scene = Scene::of(&victim, 30);
     let (eps, noise, device) = (0.02, Noise::new(5, 0), devices::first());
     for iterations in [1, 2, 10, 37, 100] {

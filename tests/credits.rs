@@ -6,35 +6,18 @@ use caltrop::attack::{Attack, Noise, Targets, Victim};
 use caltrop::autodiff::Lens;
 use caltrop::device::Device;
 use caltrop::drive::{Remembering, Seen};
-use caltrop::nn::{Model, Spec};
-use caltrop::ops::{lif::Reset, loss::predictions};
+use caltrop::nn::Model;
+use caltrop::ops::{loss::predictions, pixel::Ball};
 use caltrop::tensor::{Array, Tensor};
-use caltrop::zoo;
 use std::ops::Range;
 use support::devices::{self, same_bits};
 use support::named::uniform;
+use support::victims::{self, SIDE};
 
-const SIDE: usize = 8;
 const IMAGES: usize = 7;
 
 fn network(device: &Device) -> Model {
-    let spec = Spec {
-        arch: "vgg:6,A,8,A/12".into(),
-        classes: 5,
-        input: [2, SIDE, SIDE],
-        mean: vec![0.5, 0.4],
-        std: vec![0.25, 0.2],
-        bias: true,
-        steps: 3,
-        leak: 1.0,
-        reset: Reset::Hard,
-        dropout: 0.0,
-    };
-    let mut model = zoo::build(device, spec, 3).unwrap();
-    for param in model.params_mut().into_iter().filter(|param| param.name.ends_with(".v_th")) {
-        param.weight.set(Tensor::full(device, [], 0.3));
-    }
-    model
+    victims::network(device, 3, 5)
 }
 
 fn images(device: &Device, of: Range<usize>) -> Tensor {
@@ -49,7 +32,7 @@ fn perturbed(model: &Model, attack: Attack, lens: Lens, of: Range<usize>) -> Vec
     let labels = Array::from_slice(model.device(), [of.len()], &clean.into_iter().map(|class| class as i32).collect::<Vec<_>>());
     let ids: Vec<u64> = of.map(|id| id as u64).collect();
     let targets = Targets { images: &images, labels: &labels, ids: &ids };
-    attack.perturb(&Remembering::new(model), &targets, lens, 0.1, &Noise::new(9, 1)).unwrap().to_vec()
+    attack.perturb(&Remembering::new(model), &targets, lens, Ball::linf(0.1), &Noise::new(9, 1)).unwrap().to_vec()
 }
 
 #[test]

@@ -15,6 +15,7 @@ use caltrop::device::{Device, Flavour, Gpu, Order};
 use caltrop::drive::Seen;
 use caltrop::nn::{Model, Spec};
 use caltrop::ops::lif::{self, Down, Dynamics, Reset, Spread, Upstream};
+use caltrop::ops::pixel::Ball;
 use caltrop::optim::Sgd;
 use caltrop::tensor::{Array, Data, Tensor};
 use caltrop::{loss, ops, zoo};
@@ -349,12 +350,12 @@ fn attacks(device: &Device) {
         let victim = Seen { model: &model };
         let entropy = Objective::CrossEntropy(y.clone());
         let divergence = Objective::Divergence(victim.logits(&x, lens).expect("logits"));
-        let rfgsm = |objective: &Objective| attack::rfgsm(&victim, &targets, lens, objective, eps, eps / 2.0, &sign);
-        let walk = |iterations: usize| Walk { iterations, ..Walk::new(eps, 10) };
+        let rfgsm = |objective: &Objective| attack::rfgsm(&victim, &targets, lens, objective, Ball::linf(eps), eps / 2.0, &sign);
+        let walk = |iterations: usize| Walk { iterations, ..Walk::new(Ball::linf(eps), 10) };
         let stem = format!("{case}.");
         for name in parity.between(&stem, "").filter(|name| !name.ends_with(".ce")) {
             let adv = match name {
-                "fgsm" => attack::fgsm(&victim, &targets, lens, eps),
+                "fgsm" => attack::fgsm(&victim, &targets, lens, Ball::linf(eps)),
                 "rfgsm_ce" => rfgsm(&entropy),
                 "rfgsm_kl" => rfgsm(&divergence),
                 "pgd10" => attack::pgd(&victim, &targets, lens, &entropy, walk(10), &uniform),
@@ -450,7 +451,7 @@ fn train(model: &mut Model, iterations: usize, seed: u64) -> Vec<f64> {
             let victim = Seen { model };
             let objective = Objective::Divergence(victim.logits(&x, lens).expect("logits"));
             let targets = Targets { images: &x, labels: &y, ids: &ids };
-            attack::rfgsm(&victim, &targets, lens, &objective, eps, eps / 2.0, &noise).expect("attack")
+            attack::rfgsm(&victim, &targets, lens, &objective, Ball::linf(eps), eps / 2.0, &noise).expect("attack")
         };
         let (logits, adv_trace) = model.forward(&adv, &pass(1)).expect("adversarial forward");
         model.absorb(&adv_trace);

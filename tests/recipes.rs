@@ -158,7 +158,7 @@ fn a_resolved_recipe_has_every_default() {
         ("ann", "defense epochs batch lr momentum weight_decay schedule eps alpha attack_steps lambda augment last_batch"),
         ("snn", "defense steps epochs batch lr momentum weight_decay schedule eps alpha attack_steps lambda augment last_batch"),
         ("convert", "percentile scale calibration_steps batch batches"),
-        ("eval", "eps images ann snn curve curve_attack"),
+        ("eval", "eps images ann snn curve curve_attack checks"),
     ] {
         let found = table[section].as_table().unwrap();
         for key in keys.split_whitespace() {

@@ -6,7 +6,9 @@ use caltrop::attack::{Attack, Goal, Noise, Targets, Victim, ensemble};
 use caltrop::autodiff::Lens;
 use caltrop::data::Images;
 use caltrop::device::{Device, Flavour, Gpu, Order};
-use caltrop::drive::{Defense, Member, Members, Place, Question, Recipe, Remembering, Seen, Silent, Stage, Stepper, evaluate, start, step};
+use caltrop::drive::{
+    Defense, Member, Members, Place, Question, Radius, Recipe, Remembering, Seen, Silent, Stage, Stepper, evaluate, start, step,
+};
 use caltrop::nn::{Fired, Model, Spec};
 use caltrop::ops::{lif::Reset, loss::predictions};
 use caltrop::optim::{Accumulator, Sgd};
@@ -144,35 +146,37 @@ fn attacks(device: &Device) {
     let everything = caltrop::drive::upload(&model, &images.batch(0..count).unwrap()).0;
     let said = predictions(&Seen { model: &model }.logits(&everything, Lens::default()).unwrap()).unwrap();
     images.labels = said.to_vec().into_iter().map(|class| class as u16).collect();
-    let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5, restarts: 2 };
-    let (pgd, usual) = (Attack::Pgd { iterations: 2 }, Lens::default());
-    for (attack, members, lens) in [
-        (Attack::Fgsm, Members::Ensemble, usual),
-        (pgd, Members::One, usual),
+    let apgd = Attack::Apgd { goal: Goal::Dlr, iterations: 5 };
+    let (pgd, sa_pgd, usual) = (Attack::Pgd { iterations: 2 }, Attack::SaPgd { iterations: 3 }, Lens::default());
+    let (linf, l2) = (Radius::linf(8.0), Radius::l2(0.3));
+    for (attack, members, lens, radius) in [
+        (Attack::Fgsm, Members::Ensemble(Attack::Fgsm), usual, linf),
+        (pgd, Members::One(pgd), usual, linf),
+        (pgd, Members::One(pgd), usual, l2),
         // What it remembers of one batch is not the next one's.
-        (pgd, Members::One, Lens::credit("assg").unwrap()),
-        (apgd, Members::One, usual),
-        (Attack::SaPgd { iterations: 3 }, Members::One, usual),
-        (Attack::Identity, Members::One, usual),
+        (pgd, Members::One(pgd), Lens::credit("assg").unwrap(), linf),
+        (apgd, Members::One(apgd), usual, linf),
+        (sa_pgd, Members::One(sa_pgd), usual, linf),
+        (Attack::Identity, Members::One(Attack::Identity), usual, linf),
     ] {
-        let all = Member::all(attack, members, lens);
-        let question = Question::new(&images, count, all, 8.0, 4);
+        let (all, alone) = (Member::all(members, lens), members == Members::One(attack));
+        let question = Question { radius, ..Question::new(&images, count, all, 8.0, 4) };
         let answer = evaluate(&model, &question, &Silent).unwrap();
-        let lenses = if members == Members::Ensemble { ensemble().to_vec() } else { vec![lens] };
+        let lenses = if alone { vec![lens] } else { ensemble().to_vec() };
         // The last member's images, made by calls, of the images that nobody broke; of all where it is the only one.
         let batch = images.batch(128..256).unwrap();
         let (x, y) = caltrop::drive::upload(&model, &batch);
         let targets = Targets { images: &x, labels: &y, ids: &batch.ids };
         let noise = Noise { member: lenses.len() as u64 - 1, ..Noise::new(4, 0) };
         let last = lenses[lenses.len() - 1];
-        let want = attack.perturb(&Remembering::new(&model), &targets, last, 8.0 / 255.0, &noise).unwrap().to_vec();
+        let want = attack.perturb(&Remembering::new(&model), &targets, last, radius.ball(), &noise).unwrap().to_vec();
         let size = SIDE * SIDE;
         let unbroken: Vec<usize> = (128..256).filter(|&i| answer.survived[i]).collect();
         assert!(unbroken.len() > 5, "{attack}: {} of 128 survive", unbroken.len());
         if attack == apgd {
             assert!(unbroken.len() < 123, "{attack}: {} of 128 survive, and those come back clean", unbroken.len());
         }
-        for i in if members == Members::One { (128..256).collect() } else { unbroken } {
+        for i in if alone { (128..256).collect() } else { unbroken } {
             let at = (i - 128) * size;
             same_bits(&format!("{attack} through {lens}, image {i}"), &answer.adversarial[i * size..(i + 1) * size], &want[at..at + size]);
         }

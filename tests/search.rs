@@ -2,62 +2,23 @@
 
 mod support;
 
+mod search {
+    mod evaluation;
+}
+
 use caltrop::attack::{Attack, Expected, Fab, NAMES, Noise, Response, Square, Targets, Victim, fab, square};
 use caltrop::autodiff::Lens;
 use caltrop::base::Result;
-use caltrop::data::Images;
 use caltrop::device::Device;
-use caltrop::drive::{Member, PassOn, Question, Seen, Silent, evaluate};
-use caltrop::nn::{Model, Spec};
-use caltrop::ops::pixel::Norm;
-use caltrop::ops::{lif::Reset, loss::predictions};
+use caltrop::drive::{Radius, Seen};
+use caltrop::nn::Model;
+use caltrop::ops::loss::predictions;
+use caltrop::ops::pixel::{Ball, Norm};
 use caltrop::tensor::{Array, Tensor};
-use caltrop::zoo;
 use std::sync::Mutex;
 use support::devices::same_bits;
 use support::named::uniform;
-
-/// z = W·x + b, and the sizes of the batches that were asked.
-struct Linear {
-    weights: Vec<Vec<f32>>,
-    bias: Vec<f32>,
-    asked: Mutex<Vec<usize>>,
-}
-
-impl Linear {
-    fn new(weights: Vec<Vec<f32>>, bias: Vec<f32>) -> Linear {
-        Linear { weights, bias, asked: Mutex::new(Vec::new()) }
-    }
-
-    fn exact(&self, image: &[f32]) -> Vec<f64> {
-        let dot = |w: &Vec<f32>| w.iter().zip(image).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
-        self.weights.iter().zip(&self.bias).map(|(w, &b)| dot(w) + f64::from(b)).collect()
-    }
-}
-
-impl Victim for Linear {
-    fn logits(&self, images: &Tensor, _: Lens) -> Result<Tensor> {
-        let n = images.shape()[0];
-        self.asked.lock().unwrap().push(n);
-        let (all, size) = (images.to_vec(), self.weights[0].len());
-        let logits: Vec<f32> = all.chunks_exact(size).flat_map(|image| self.exact(image)).map(|z| z as f32).collect();
-        Ok(Tensor::from_slice(images.device(), [n, self.bias.len()], &logits))
-    }
-
-    fn gradients(
-        &self,
-        images: &Tensor,
-        dlogits_of: &(dyn Fn(&Tensor) -> Result<Tensor> + Sync),
-        lenses: &[Lens],
-    ) -> Result<Vec<Response>> {
-        let logits = self.logits(images, Lens::default())?;
-        let (dlogits, classes, size) = (dlogits_of(&logits)?.to_vec(), self.bias.len(), self.weights[0].len());
-        let back = |row: &[f32]| (0..size).map(|i| row.iter().zip(&self.weights).map(|(d, w)| d * w[i]).sum()).collect::<Vec<f32>>();
-        let gradient =
-            Tensor::from_slice(images.device(), images.shape(), &dlogits.chunks_exact(classes).flat_map(back).collect::<Vec<_>>());
-        Ok(lenses.iter().map(|_| Response { logits: logits.clone(), gradient: gradient.clone() }).collect())
-    }
-}
+use support::victims::{Known, SIDE, network};
 
 fn cpu() -> Device {
     Device::cpu(Some(1)).unwrap()
@@ -110,13 +71,13 @@ fn shortest(norm: Norm, w: &[f64], x: &[f32], excess: f64) -> Option<f64> {
 const PIXELS: usize = 6 * 5 * 2;
 
 /// Two classes, and images of the first whose pixels lie between `low` and `high`, all within reach.
-fn two_classes(low: f64, high: f64) -> (Linear, Batch) {
+fn two_classes(low: f64, high: f64) -> (Known, Batch) {
     let w: Vec<f32> = uniform("w", PIXELS, -1.0, 1.0, 0);
     let pixels: Vec<f32> = uniform("x", 8 * PIXELS, low, high, 0);
     let dot = |image: &[f32]| w.iter().zip(image).map(|(w, x)| w * x).sum::<f32>();
     // Class 0 leads by w·x + b, the least of the images by 0.5.
     let least = pixels.chunks_exact(PIXELS).map(dot).fold(f32::INFINITY, f32::min);
-    let victim = Linear::new(vec![w, vec![0.0; PIXELS]], vec![0.5 - least, 0.0]);
+    let victim = Known::new(vec![w, vec![0.0; PIXELS]], vec![0.5 - least, 0.0]);
     (victim, Batch::new(&cpu(), [8, 6, 5, 2], &pixels, &[0; 8]))
 }
 
@@ -129,8 +90,8 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
     for (norm, low, high) in [(Norm::Linf, 0.4, 0.6), (Norm::L2, 0.4, 0.6), (Norm::Linf, 0.0, 1.0), (Norm::L2, 0.0, 1.0)] {
         let (victim, batch) = two_classes(low, high);
         let w: Vec<f64> = victim.weights[0].iter().map(|&w| f64::from(w)).collect();
-        let path = Fab { norm, iterations: 20, ..Fab::new(1e3, 20) };
-        let adversarial = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+        let path = Fab::new(Ball { norm, eps: 1e3 }, 20);
+        let adversarial = fab(&victim, &batch.targets(), Lens::default(), path, &Noise::new(5, 0)).unwrap();
         let mut wants = Vec::new();
         for n in 0..8 {
             let (x, adv) = (row(&batch.images, n), row(&adversarial, n));
@@ -150,7 +111,7 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
         // Within eps or not at all.
         wants.sort_by(|a, b| a.0.total_cmp(&b.0));
         let eps = ((wants[3].1 + wants[4].0) / 2.0) as f32;
-        let bounded = fab(&victim, &batch.targets(), Lens::default(), Fab { eps, ..path }).unwrap();
+        let bounded = fab(&victim, &batch.targets(), Lens::default(), Fab { ball: Ball { norm, eps }, ..path }, &Noise::new(5, 0)).unwrap();
         let mut broken = 0;
         for n in 0..8 {
             let (x, adv) = (row(&batch.images, n), row(&bounded, n));
@@ -168,12 +129,12 @@ fn fab_finds_the_nearest_point_of_a_linear_victim() {
 fn fab_goes_on_to_the_next_target_and_leaves_what_is_wrong_already() {
     let steep: Vec<f32> = uniform("steep", PIXELS, 0.5, 1.0, 0);
     let at_half: f32 = steep.iter().sum::<f32>() / 2.0;
-    let victim = Linear::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
+    let victim = Known::new(vec![vec![0.0; PIXELS], vec![0.0; PIXELS], steep], vec![1.0, 0.9, 0.5 - at_half]);
     let batch = Batch::new(&cpu(), [2, 6, 5, 2], &[0.5; 2 * PIXELS], &[0, 1]);
-    let path = Fab::new(0.05, 10);
-    let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }).unwrap();
+    let path = Fab::new(Ball::linf(0.05), 10);
+    let first = fab(&victim, &batch.targets(), Lens::default(), Fab { targets: 1, ..path }, &Noise::new(5, 0)).unwrap();
     assert_eq!(first.to_vec(), batch.images.to_vec());
-    let all = fab(&victim, &batch.targets(), Lens::default(), path).unwrap();
+    let all = fab(&victim, &batch.targets(), Lens::default(), path, &Noise::new(5, 0)).unwrap();
     let logits = victim.exact(&row(&all, 0));
     assert!(logits[2] > logits[0], "{logits:?}");
     assert_eq!(row(&all, 1), row(&batch.images, 1), "it was wrong when clean");
@@ -192,9 +153,10 @@ fn square_breaks_what_can_be_broken_and_asks_no_more() {
     let most = eps * size as f32;
     for (share, breakable) in [(0.9, true), (1.02, false)] {
         let at_half: f32 = w.iter().map(|w| w / 2.0).sum();
-        let victim = Linear::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
+        let victim = Known::new(vec![w.clone(), vec![0.0; size]], vec![share * most - at_half, 0.0]);
         let batch = Batch::new(&cpu(), [6, side, side, channels], &vec![0.5; 6 * size], &[0; 6]);
-        let adversarial = square(&victim, &batch.targets(), Lens::default(), Square::new(eps, 2000), &Noise::new(5, 0)).unwrap();
+        let adversarial =
+            square(&victim, &batch.targets(), Lens::default(), Square::new(Ball::linf(eps), 2000), &Noise::new(5, 0)).unwrap();
         for n in 0..6 {
             let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
             assert!(Norm::Linf.distance(&adv, &x) <= f64::from(eps) + 1e-7);
@@ -218,9 +180,9 @@ fn square_in_l2_breaks_a_linear_victim() {
     let w = (0..size).map(|i| if i < size / 2 { 1.0 } else { -1.0 }).collect();
     let eps = 0.5;
     // The margin can fall by eps·‖w‖₂ = 5 at most; at grey, w·x = 0.
-    let victim = Linear::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
+    let victim = Known::new(vec![w, vec![0.0; size]], vec![3.0, 0.0]);
     let batch = Batch::new(&cpu(), [4, 10, 10, 1], &vec![0.5; 4 * size], &[0; 4]);
-    let budget = Square { norm: Norm::L2, ..Square::new(eps, 3000) };
+    let budget = Square::new(Ball::l2(eps), 3000);
     let adversarial = square(&victim, &batch.targets(), Lens::default(), budget, &Noise::new(5, 0)).unwrap();
     for n in 0..4 {
         let (adv, x) = (row(&adversarial, n), row(&batch.images, n));
@@ -228,28 +190,6 @@ fn square_in_l2_breaks_a_linear_victim() {
         let logits = victim.exact(&adv);
         assert!(logits[1] > logits[0], "image {n}: {logits:?}");
     }
-}
-
-const SIDE: usize = 8;
-
-fn network(device: &Device, steps: usize, classes: usize) -> Model {
-    let spec = Spec {
-        arch: "vgg:6,A,8,A/12".into(),
-        classes,
-        input: [2, SIDE, SIDE],
-        mean: vec![0.5, 0.4],
-        std: vec![0.25, 0.2],
-        bias: steps > 0,
-        steps,
-        leak: 1.0,
-        reset: Reset::Hard,
-        dropout: 0.0,
-    };
-    let mut model = zoo::build(device, spec, 3).unwrap();
-    for param in model.params_mut().into_iter().filter(|param| param.name.ends_with(".v_th")) {
-        param.weight.set(Tensor::full(device, [], 0.3));
-    }
-    model
 }
 
 /// Images that the network classifies rightly, since their labels are its predictions (but for the last).
@@ -262,20 +202,26 @@ fn batch_of(model: &Model, n: usize) -> Batch {
     Batch::new(model.device(), [n, SIDE, SIDE, 2], &pixels, &labels)
 }
 
-type Perturb<'a> = &'a dyn Fn(&dyn Victim, &Targets) -> Tensor;
-
 #[test]
 fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
     let lens = Lens::default();
-    let noise = Noise { member: 2, ..Noise::new(9, 1) };
+    // A restart, which all of them begin somewhere else.
+    let noise = Noise { member: 2, restart: 1, ..Noise::new(9, 1) };
+    let (linf, l2) = (Ball::linf(0.1), Ball::l2(1.0));
     for steps in [0, 3] {
-        let attacks: [(&str, Perturb); 4] = [
-            ("fab-t", &|v, t| Attack::FabT { iterations: 5 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
-            ("square", &|v, t| Attack::Square { queries: 25 }.perturb(v, t, lens, 0.1, &noise).unwrap()),
-            ("fab-t in l2", &|v, t| fab(v, t, lens, Fab { norm: Norm::L2, ..Fab::new(1.0, 5) }).unwrap()),
-            ("square in l2", &|v, t| square(v, t, lens, Square { norm: Norm::L2, ..Square::new(1.0, 25) }, &noise).unwrap()),
-        ];
-        for (name, perturb) in attacks {
+        for (word, ball) in [
+            ("fab-t5", linf),
+            ("square25", linf),
+            ("fab-t5", l2),
+            ("square25", l2),
+            ("gaussian", l2),
+            ("rfgsm", l2),
+            ("pgd3", l2),
+            ("tpgd2", l2),
+            ("pgd-targeted2", l2),
+            ("apgd-t3", l2),
+        ] {
+            let (name, attack) = (format!("{word} in {}", ball.norm), Attack::parse(word, None).unwrap());
             let mut known: Option<Vec<f32>> = None;
             for threads in [1, 3] {
                 let device = Device::cpu(Some(threads)).unwrap();
@@ -286,7 +232,7 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
                     let mut next = 0;
                     for size in packing {
                         let some = batch.some(&(next..next + size).collect::<Vec<_>>());
-                        all.extend(perturb(&victim, &some.targets()).to_vec());
+                        all.extend(attack.perturb(&victim, &some.targets(), lens, ball, &noise).unwrap().to_vec());
                         next += size;
                     }
                     same_bits(&format!("{name}, T = {steps}"), &all, known.get_or_insert_with(|| all.clone()));
@@ -300,16 +246,29 @@ fn the_same_bits_however_images_are_batched_and_on_any_number_of_threads() {
 
 #[test]
 fn every_attack_stays_within_eps_and_the_box() {
-    let eps = 12.0 / 255.0;
-    for steps in [0, 2] {
+    for (steps, radius) in [(0, Radius::linf(12.0)), (2, Radius::linf(12.0)), (0, Radius::l2(0.4)), (2, Radius::l2(0.4))] {
         let model = network(&cpu(), steps, 5);
-        let batch = batch_of(&model, 4);
+        let (batch, ball) = (batch_of(&model, 4), radius.ball());
         for name in NAMES {
             let iterations = Attack::parse(name, None).unwrap().iterations().map(|_| 12);
             let attack = Attack::parse(name, iterations).unwrap();
-            let adversarial = attack.perturb(&Seen { model: &model }, &batch.targets(), Lens::default(), eps, &Noise::new(1, 0)).unwrap();
-            for (i, (a, x)) in adversarial.to_vec().into_iter().zip(batch.images.to_vec()).enumerate() {
-                assert!((0.0..=1.0).contains(&a) && (a - x).abs() <= eps + 1e-6, "{attack}, T = {steps}: number {i}: {x} became {a}");
+            for restart in 0..2 {
+                let noise = Noise { restart, ..Noise::new(1, 0) };
+                let made = attack.perturb(&Seen { model: &model }, &batch.targets(), Lens::default(), ball, &noise);
+                if attack.knows(ball.norm).is_err() {
+                    assert!(made.err().is_some_and(|error| error.to_string().starts_with("sa-pgd: has no l2 form; ")));
+                    continue;
+                }
+                let made = made.unwrap();
+                for n in 0..4 {
+                    let (adv, x) = (row(&made, n), row(&batch.images, n));
+                    let far = ball.norm.distance(&adv, &x);
+                    let most = f64::from(ball.eps) + radius.rounding(x.len());
+                    assert!(far <= most, "{attack} in {radius}, T = {steps}: image {n} is {far} away");
+                    assert!(adv.iter().all(|a| (0.0..=1.0).contains(a)), "{attack} in {radius}, T = {steps}: image {n} left the box");
+                    let far_enough = matches!(attack, Attack::Fgsm | Attack::Noise | Attack::Gaussian);
+                    assert!(!far_enough || far > 0.3 * f64::from(ball.eps), "{attack} in {radius}: image {n} is only {far} away");
+                }
             }
         }
     }
@@ -342,41 +301,5 @@ fn expectation_is_the_mean_over_its_forwards() {
         for response in responses {
             assert_eq!((response.gradient.to_vec(), response.logits.to_vec()), (vec![mean; 6], vec![mean; 4]));
         }
-    }
-}
-
-#[test]
-fn transfer_makes_images_on_the_source_and_judges_them_on_the_network() {
-    let device = cpu();
-    let (ann, snn) = (network(&device, 0, 5), network(&device, 3, 5));
-    let pixels: Vec<u8> = (0..40 * SIDE * SIDE * 2).map(|i| (i * 7919 % 256) as u8).collect();
-    let labels = (0..40).map(|i| i % 5).collect();
-    let images = Images { channels: 2, height: SIDE, width: SIDE, classes: 5, pixels, labels };
-    let attack = Attack::Pgd { iterations: 2 };
-    let lens = Lens::default();
-    for pass_on in [PassOn::All, PassOn::Survivors] {
-        let members = vec![Member { attack, lens }];
-        let question = Question { source: Some(&ann), draws: 2, pass_on, ..Question::new(&images, 40, members, 30.0, 4) };
-        let answer = evaluate(&snn, &question, &Silent).unwrap();
-        let batch = images.batch(0..40).unwrap();
-        let clean = Tensor::from_slice(&device, [40, SIDE, SIDE, 2], &batch.images);
-        let labels = Array::from_slice(&device, [40], &batch.labels);
-        let targets = Targets { images: &clean, labels: &labels, ids: &batch.ids };
-        let made = attack.perturb(&Seen { model: &ann }, &targets, lens, 30.0 / 255.0, &Noise::new(4, 0)).unwrap();
-        let right = |images: &Tensor| -> Vec<bool> {
-            let classes = predictions(&Seen { model: &snn }.logits(images, lens).unwrap()).unwrap().to_vec();
-            classes.iter().zip(&batch.labels).map(|(&class, &label)| class as i32 == label).collect()
-        };
-        let (clean_right, right) = (right(&clean), right(&made));
-        assert!(clean_right.contains(&true));
-        let survived: Vec<bool> = clean_right.iter().zip(&right).map(|(a, b)| *a && *b).collect();
-        assert_eq!(answer.survived, survived);
-        let size = SIDE * SIDE * 2;
-        for n in (0..40).filter(|&n| clean_right[n]) {
-            same_bits("transfer", &answer.adversarial[n * size..(n + 1) * size], &row(&made, n));
-        }
-        let other = network(&device, 0, 4);
-        let error = evaluate(&snn, &Question { source: Some(&other), ..question }, &Silent).err().expect("other classes").to_string();
-        assert!(error.contains("4 classes") && error.contains("5 classes") && !error.contains('\n'), "{error}");
     }
 }

@@ -3,15 +3,16 @@
 //! A run starts somewhere in the ball, at a step of twice its radius. At checkpoints, whose distances shrink, an image whose
 //! loss rose in too few of the steps since the last, or that gained nothing since, goes back to its best point and halves its
 //! step. As in the published code, images that are wrong when clean are left alone, an image that was misclassified at some
-//! point of a run is that point (the last such), one that never was is the clean image, and further runs (restarts, targets)
+//! point of a run is that point (the last such), one that never was is the clean image, and the runs of further targets
 //! attack those alone. All decisions are masks on the device, so that a GPU records whole attacks; where the device's memory is
 //! the program's own, further runs are given survivors only.
 
+use super::noise::any_direction;
 use super::{Objective, Response, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Result, usage};
 use crate::ops::ascent::Ascent;
-use crate::ops::pixel::{self, Ball, Norm, Stand};
+use crate::ops::pixel::{self, Ball, Stand};
 use crate::ops::{loss, pixel::Noise as Law};
 use crate::tensor::{Array, Tensor};
 use std::mem;
@@ -47,7 +48,7 @@ impl Goal {
     }
 
     /// How many objectives there are at K `classes` (None: at however many).
-    fn targets(self, classes: Option<usize>) -> usize {
+    pub(super) fn targets(self, classes: Option<usize>) -> usize {
         match self {
             Goal::CrossEntropy | Goal::Dlr => 1,
             Goal::Targeted => classes.map_or(MOST_TARGETS, |classes| MOST_TARGETS.min(classes.saturating_sub(1))),
@@ -74,22 +75,17 @@ pub struct Apgd {
     pub ball: Ball,
     /// Steps a run.
     pub iterations: usize,
-    /// Runs (of each target).
-    pub restarts: usize,
 }
 
 impl Apgd {
-    /// Runs, at most; where targets are fewer, the first of them.
+    /// Runs, at most: one a target.
     pub fn most_runs(&self) -> usize {
-        self.goal.targets(None) * self.restarts
+        self.goal.targets(None)
     }
 
     /// The law of the noise that a run starts from: uniform in l-inf, normal in l2; its size does not matter.
     pub fn law(&self) -> Law {
-        match self.ball.norm {
-            Norm::Linf => Law::Uniform(1.0),
-            Norm::L2 => Law::Normal(1.0),
-        }
+        any_direction(self.ball.norm)
     }
 
     /// Adversarial images for `targets`, started at x + eps · t/‖t‖ with t from `start` `[R·N,H,W,C]`, the noise of R =
@@ -100,10 +96,9 @@ impl Apgd {
         let (count, classes) = (clean.shape()[0], clean.shape()[1]);
         self.goal.suits(classes)?;
         let (mut alive, mut adversarial) = (loss::hits(&clean, labels)?, images.clone());
-        for run in 0..self.goal.targets(Some(classes)) * self.restarts {
-            let rank = run / self.restarts;
+        for run in 0..self.goal.targets(Some(classes)) {
             if images.device().is_remote() {
-                let objective = self.goal.objective(&clean, labels, rank)?;
+                let objective = self.goal.objective(&clean, labels, run)?;
                 let start = start.slice(run * count..(run + 1) * count);
                 let of = Run { images, labels, open: &alive, adversarial, start: &start };
                 (alive, adversarial) = self.run(victim, lens, &objective, of)?;
@@ -116,7 +111,7 @@ impl Apgd {
             }
             let (images, labels, open) = (images.gather(&some), labels.gather(&some), alive.gather(&some));
             let start = start.gather(&some.iter().map(|i| run * count + i).collect::<Vec<_>>());
-            let objective = self.goal.objective(&clean.gather(&some), &labels, rank)?;
+            let objective = self.goal.objective(&clean.gather(&some), &labels, run)?;
             let of = Run { images: &images, labels: &labels, open: &open, adversarial: images.clone(), start: &start };
             let (left, found) = self.run(victim, lens, &objective, of)?;
             // Each image's row in what there was followed by what was found.

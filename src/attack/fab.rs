@@ -9,24 +9,23 @@
 //! replaces the end whose side it is on.
 //!
 //! The targets are the most likely wrong classes of the clean image in turn; an image that was broken within the radius leaves.
-//! There is one run a target from the clean image itself, so nothing is drawn.
+//! There is one run a target. A first one starts at the clean image itself and draws nothing; a restart begins eps/2 from it in a
+//! random direction, as the published code does.
 
 use super::host::{self, Rows};
 use super::hyperplane::Hyperplane;
-use super::{Targets, Victim};
+use super::{Noise, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, watch};
 use crate::ops::loss::class;
-use crate::ops::pixel::Norm;
+use crate::ops::pixel::{self, Ball, Norm};
 use crate::tensor::Tensor;
 
 /// The path of a FAB-T.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fab {
-    /// The distance that it makes small.
-    pub norm: Norm,
-    /// The radius in which an adversarial image counts, in pixels of [0,1].
-    pub eps: f32,
+    /// The distance that it makes small, and the radius in which an adversarial image counts.
+    pub ball: Ball,
     /// Iterations a target.
     pub iterations: usize,
     /// Targets at most: an image has one for every wrong class.
@@ -45,17 +44,20 @@ const SEARCHES: usize = 3;
 const SHORTEST: f64 = 1e-8;
 
 impl Fab {
-    /// 9 targets in l-inf.
-    pub fn new(eps: f32, iterations: usize) -> Fab {
-        Fab { norm: Norm::Linf, eps, iterations, targets: 9 }
+    /// Targets of the published attack.
+    pub const TARGETS: usize = 9;
+
+    /// 9 targets.
+    pub fn new(ball: Ball, iterations: usize) -> Fab {
+        Fab { ball, iterations, targets: Fab::TARGETS }
     }
 }
 
-/// For each image the nearest adversarial one found for the first target that gives one within `path.eps`; the clean image
+/// For each image the nearest adversarial one found for the first target that gives one within `path.ball.eps`; the clean image
 /// where none does, and where the clean image is wrong already.
 ///
 /// Errors: a label that is no class; what the victim cannot do.
-pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab) -> Result<Tensor> {
+pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab, noise: &Noise) -> Result<Tensor> {
     let logits = victim.logits(targets.images, lens)?;
     let (clean, classes) = (Rows::of(&logits), logits.shape()[1]);
     let labels = host::labels(targets.labels, classes)?;
@@ -64,16 +66,24 @@ pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab) -> Res
     let goals = |rank: usize| wrong.iter().map(|classes| classes[rank]).collect::<Vec<_>>();
     let mut alive: Vec<usize> = (0..labels.len()).filter(|&n| class(&clean[n]) == labels[n]).collect();
     let mut adversarial = images.gather(&(0..labels.len()).collect::<Vec<_>>());
-    for goals in (0..path.targets.min(classes - 1)).map(goals) {
+    for (rank, goals) in (0..path.targets.min(classes - 1)).map(goals).enumerate() {
         if alive.is_empty() {
             break;
         }
+        let begin = match noise.restart {
+            0 => images.gather(&alive),
+            _ => {
+                let direction = noise.of_run(rank, path.targets).direction(targets, path.ball.norm)?;
+                Rows::of(&pixel::displace(targets.images, &direction, path.ball.eps / 2.0)?).gather(&alive)
+            }
+        };
         let race = Race {
             victim,
             lens,
             path,
             like: targets.images,
             start: images.gather(&alive),
+            begin,
             clean: clean.gather(&alive),
             labels: alive.iter().map(|&n| labels[n]).collect(),
             goals: alive.iter().map(|&n| goals[n]).collect(),
@@ -82,7 +92,7 @@ pub fn fab(victim: &dyn Victim, targets: &Targets, lens: Lens, path: Fab) -> Res
         let mut survivors = Vec::new();
         for (&n, found) in alive.iter().zip(found) {
             match found {
-                Some(found) if found.distance <= f64::from(path.eps) => adversarial[n].copy_from_slice(&found.pixels),
+                Some(found) if found.distance <= f64::from(path.ball.eps) => adversarial[n].copy_from_slice(&found.pixels),
                 _ => survivors.push(n),
             }
         }
@@ -107,7 +117,9 @@ struct Race<'a> {
     like: &'a Tensor,
     /// The clean images, all classified rightly.
     start: Rows,
-    /// Their logits.
+    /// Where it begins.
+    begin: Rows,
+    /// The logits of `start`.
     clean: Rows,
     labels: Vec<usize>,
     goals: Vec<usize>,
@@ -126,7 +138,7 @@ impl Race<'_> {
     fn run(&self) -> Result<Vec<Option<Found>>> {
         let images = self.labels.len();
         let mut found: Vec<Option<Found>> = vec![None; images];
-        let mut now = self.start.gather(&(0..images).collect::<Vec<_>>());
+        let mut now = self.begin.gather(&(0..images).collect::<Vec<_>>());
         let dlogits = self.toward();
         for _ in 0..self.path.iterations {
             watch::check()?;
@@ -136,12 +148,12 @@ impl Race<'_> {
             let Race { path, start, labels, goals, .. } = self;
             let stepped = self.like.device().map(images, |i| {
                 let lead = f64::from(logits[i][goals[i]]) - f64::from(logits[i][labels[i]]);
-                step(path.norm, &start[i], &now[i], &gradients[i], lead)
+                step(path.ball.norm, &start[i], &now[i], &gradients[i], lead)
             });
             now = host::stack(stepped, self.start[0].len());
             let logits = Rows::of(&self.victim.logits(&now.to_tensor(self.like), self.lens)?);
             for i in (0..images).filter(|&i| class(&logits[i]) != self.labels[i]) {
-                let distance = self.path.norm.distance(&now[i], &self.start[i]);
+                let distance = self.path.ball.norm.distance(&now[i], &self.start[i]);
                 if found[i].as_ref().is_none_or(|best| distance < best.distance) {
                     found[i] = Some(Found { distance, pixels: now[i].to_vec(), logits: logits[i].to_vec() });
                 }
@@ -187,7 +199,7 @@ impl Race<'_> {
                 if class(&logits) == self.labels[*i] {
                     (*near, *near_logits) = (pixels, logits);
                 } else {
-                    let distance = self.path.norm.distance(&pixels, &self.start[*i]);
+                    let distance = self.path.ball.norm.distance(&pixels, &self.start[*i]);
                     found[*i] = Some(Found { distance, pixels, logits });
                 }
             }

@@ -34,15 +34,15 @@ pub const ENSEMBLE_SIZE: usize = 19;
 pub enum Attack {
     /// The clean image.
     Identity,
-    /// Uniform noise in ±eps, a control.
+    /// Uniform noise in ±eps, in l2 scaled to length eps: a control.
     Noise,
-    /// Normal noise of standard deviation eps/2, cut at ±eps, a control.
+    /// Normal noise of standard deviation eps/2, cut at ±eps, in l2 scaled to length eps: a control.
     Gaussian,
-    /// One signed step.
+    /// One step, signed in l-inf.
     Fgsm,
-    /// One signed step from a random corner at eps/2.
+    /// One step from a random corner at eps/2, in l2 from a random direction at eps/2.
     Rfgsm,
-    /// PGD on the cross-entropy from a uniform start.
+    /// PGD on the cross-entropy from a random start ([`Noise::inside`]).
     Pgd {
         /// Steps.
         iterations: usize,
@@ -57,19 +57,17 @@ pub enum Attack {
         /// Steps.
         iterations: usize,
     },
-    /// SA-PGD (arXiv 2512.22522) on the cross-entropy in l-inf.
+    /// SA-PGD (arXiv 2512.22522) on the cross-entropy, in l-inf alone.
     SaPgd {
         /// Steps.
         iterations: usize,
     },
-    /// APGD (Croce & Hein 2020) in l-inf.
+    /// APGD (Croce & Hein 2020).
     Apgd {
         /// What it climbs.
         goal: Goal,
-        /// Steps a run.
+        /// Steps a target.
         iterations: usize,
-        /// Runs (of each target), each on the survivors of the last.
-        restarts: usize,
     },
     /// The nearest adversarial image toward each of the 9 most likely wrong classes (Croce & Hein 2020).
     FabT {
@@ -93,7 +91,7 @@ impl Attack {
             .map(|digits| digits.parse::<usize>().map_err(|_| usage!("attack {name}: {digits} iterations; at most 1000000")))
             .transpose()?;
         let steps = iterations.or(counted);
-        let apgd = |goal| Attack::Apgd { goal, iterations: steps.unwrap_or(10), restarts: 1 };
+        let apgd = |goal| Attack::Apgd { goal, iterations: steps.unwrap_or(10) };
         let attack = match stem {
             "none" => Attack::Identity,
             "noise" => Attack::Noise,
@@ -167,6 +165,24 @@ impl Attack {
         !matches!(self, Attack::Identity | Attack::FabT { .. } | Attack::Square { .. })
     }
 
+    /// Whether it draws anything, so that a restart is another attack.
+    pub fn is_random(&self) -> bool {
+        !matches!(self, Attack::Identity | Attack::Fgsm)
+    }
+
+    /// The gradients (of Square: the logits) that it asks a network of `classes` for, at most: how long it is.
+    pub fn answers(&self, classes: usize) -> usize {
+        match *self {
+            Attack::Identity | Attack::Noise | Attack::Gaussian => 0,
+            Attack::Fgsm | Attack::Rfgsm => 1,
+            Attack::Pgd { iterations } | Attack::Tpgd { iterations } | Attack::PgdTargeted { iterations } => iterations,
+            Attack::SaPgd { iterations } => iterations,
+            Attack::Apgd { goal, iterations } => goal.targets(Some(classes)) * iterations,
+            Attack::FabT { iterations } => Fab::TARGETS.min(classes.saturating_sub(1)) * iterations,
+            Attack::Square { queries } => queries + 1,
+        }
+    }
+
     /// Errors (usage): it is not defined for so few classes.
     pub fn suits(&self, classes: usize) -> Result<()> {
         match self {
@@ -175,66 +191,77 @@ impl Attack {
         }
     }
 
-    /// Adversarial images for `targets`, l-inf radius `eps` in pixels of [0,1].
-    pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, noise: &Noise) -> Result<Tensor> {
+    /// Errors (usage): it is not defined in this norm.
+    pub fn knows(&self, norm: Norm) -> Result<()> {
+        match (self, norm) {
+            (Attack::SaPgd { .. }, Norm::L2) => {
+                Err(usage!("sa-pgd: has no l2 form; its steps are bounded pixel by pixel: use pgd or apgd-ce, or --norm linf"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adversarial images for `targets`, in `ball` around each. Errors (usage): too few classes, a norm that it does not know.
+    pub fn perturb(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, ball: Ball, noise: &Noise) -> Result<Tensor> {
+        self.knows(ball.norm)?;
         match *self {
-            Attack::FabT { iterations } => fab(victim, targets, lens, Fab::new(eps, iterations)),
-            Attack::Square { queries } => square(victim, targets, lens, Square::new(eps, queries), noise),
-            _ => self.perturb_from(victim, targets, lens, eps, self.start(targets, eps, noise)?.as_ref()),
+            Attack::FabT { iterations } => fab(victim, targets, lens, Fab::new(ball, iterations), noise),
+            Attack::Square { queries } => square(victim, targets, lens, Square::new(ball, queries), noise),
+            _ => self.perturb_from(victim, targets, lens, ball, self.start(targets, ball, noise)?.as_ref()),
         }
     }
 
     /// The noise that the attack starts from (None: it needs none), of several runs one after the other.
-    pub fn start(&self, targets: &Targets, eps: f32, noise: &Noise) -> Result<Option<Tensor>> {
-        let law = match *self {
-            Attack::Identity | Attack::Fgsm | Attack::FabT { .. } | Attack::Square { .. } => return Ok(None),
-            Attack::Apgd { goal, iterations, restarts } => {
-                let apgd = Apgd { goal, ball: linf(eps), iterations, restarts };
-                let run = |restart| Noise { restart, ..*noise }.draw(targets, apgd.law());
-                return Ok(Some(Tensor::joined(&(0..apgd.most_runs() as u64).map(run).collect::<Result<Vec<_>>>()?)));
+    pub fn start(&self, targets: &Targets, ball: Ball, noise: &Noise) -> Result<Option<Tensor>> {
+        let law = match (*self, ball.norm) {
+            (Attack::Identity | Attack::Fgsm | Attack::FabT { .. } | Attack::Square { .. }, _) => return Ok(None),
+            (Attack::Apgd { goal, iterations }, _) => {
+                let apgd = Apgd { goal, ball, iterations };
+                let run = |run| noise.of_run(run, apgd.most_runs()).draw(targets, apgd.law());
+                return Ok(Some(Tensor::joined(&(0..apgd.most_runs()).map(run).collect::<Result<Vec<_>>>()?)));
             }
-            Attack::Noise | Attack::Pgd { .. } | Attack::PgdTargeted { .. } => pixel::Noise::Uniform(eps),
+            (Attack::Pgd { .. } | Attack::PgdTargeted { .. }, _) => return noise.inside(targets, ball).map(Some),
+            (Attack::Tpgd { .. }, _) => pixel::Noise::Normal(0.001),
             // Its size does not matter.
-            Attack::SaPgd { .. } => pixel::Noise::Uniform(1.0),
-            Attack::Gaussian => pixel::Noise::Normal(eps / 2.0),
-            Attack::Rfgsm => pixel::Noise::Sign,
-            Attack::Tpgd { .. } => pixel::Noise::Normal(0.001),
+            (Attack::SaPgd { .. }, _) => pixel::Noise::Uniform(1.0),
+            (Attack::Noise, Norm::Linf) => pixel::Noise::Uniform(ball.eps),
+            (Attack::Noise, Norm::L2) => pixel::Noise::Uniform(1.0),
+            (Attack::Gaussian, Norm::Linf) => pixel::Noise::Normal(ball.eps / 2.0),
+            (Attack::Rfgsm, Norm::Linf) => pixel::Noise::Sign,
+            (Attack::Gaussian | Attack::Rfgsm, Norm::L2) => pixel::Noise::Normal(1.0),
         };
         Ok(Some(noise.draw(targets, law)?))
     }
 
     /// As [`Attack::perturb`], from a [`Attack::start`] that was drawn before. Nothing is sent to the device or read from it.
     /// Errors: FAB-T and Square, which go on the host.
-    pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, eps: f32, start: Option<&Tensor>) -> Result<Tensor> {
+    pub fn perturb_from(&self, victim: &dyn Victim, targets: &Targets, lens: Lens, ball: Ball, start: Option<&Tensor>) -> Result<Tensor> {
         let entropy = || Objective::CrossEntropy(targets.labels.clone());
         let start = || start.ok_or_else(|| fail!("attack {self}: no noise was drawn for its start"));
         match *self {
             Attack::Identity => Ok(targets.images.clone()),
+            Attack::Noise | Attack::Gaussian if ball.norm == Norm::L2 => {
+                pixel::displace(targets.images, &pixel::unit(start()?, Norm::L2), ball.eps)
+            }
             Attack::Noise => pixel::displace(targets.images, start()?, 1.0),
             // A step of length 0 projects.
-            Attack::Gaussian => step(targets.images, &pixel::displace(targets.images, start()?, 1.0)?, start()?, 0.0, eps),
-            Attack::Fgsm => fgsm(victim, targets, lens, eps),
-            Attack::Rfgsm => rfgsm(victim, targets, lens, &entropy(), eps, eps / 2.0, start()?),
-            Attack::Pgd { iterations } => pgd(victim, targets, lens, &entropy(), Walk::new(eps, iterations), start()?),
+            Attack::Gaussian => step(targets.images, &pixel::displace(targets.images, start()?, 1.0)?, start()?, 0.0, ball),
+            Attack::Fgsm => fgsm(victim, targets, lens, ball),
+            Attack::Rfgsm => rfgsm(victim, targets, lens, &entropy(), ball, ball.eps / 2.0, start()?),
+            Attack::Pgd { iterations } => pgd(victim, targets, lens, &entropy(), Walk::new(ball, iterations), start()?),
             Attack::Tpgd { iterations } => {
                 let objective = Objective::Divergence(victim.logits(targets.images, lens)?);
-                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), start()?)
+                pgd(victim, targets, lens, &objective, Walk::new(ball, iterations), start()?)
             }
             Attack::PgdTargeted { iterations } => {
                 let objective = Objective::Toward(loss::runner_up(&victim.logits(targets.images, lens)?, targets.labels)?);
-                pgd(victim, targets, lens, &objective, Walk::new(eps, iterations), start()?)
+                pgd(victim, targets, lens, &objective, Walk::new(ball, iterations), start()?)
             }
-            Attack::Apgd { goal, iterations, restarts } => {
-                Apgd { goal, ball: linf(eps), iterations, restarts }.perturb(victim, targets, lens, start()?)
-            }
-            Attack::SaPgd { iterations } => stable(victim, targets, lens, Stable { eps, iterations }, start()?),
+            Attack::Apgd { goal, iterations } => Apgd { goal, ball, iterations }.perturb(victim, targets, lens, start()?),
+            Attack::SaPgd { iterations } => stable(victim, targets, lens, Stable { eps: ball.eps, iterations }, start()?),
             Attack::FabT { .. } | Attack::Square { .. } => Err(fail!("attack {self}: the host takes part, so it has no start to go from")),
         }
     }
-}
-
-fn linf(eps: f32) -> Ball {
-    Ball { norm: Norm::Linf, eps }
 }
 
 impl fmt::Display for Attack {
@@ -251,7 +278,7 @@ pub const AUTOATTACK: &str = "autoattack";
 
 /// AutoAttack's four (Croce & Hein 2020), each on the survivors of the last.
 pub fn autoattack() -> [Attack; 4] {
-    let apgd = |goal| Attack::Apgd { goal, iterations: 100, restarts: 1 };
+    let apgd = |goal| Attack::Apgd { goal, iterations: 100 };
     [apgd(Goal::CrossEntropy), apgd(Goal::Targeted), Attack::FabT { iterations: 100 }, Attack::Square { queries: 5000 }]
 }
 
@@ -291,7 +318,7 @@ mod tests {
     fn names_and_counts_parse() {
         assert_eq!(Attack::parse("pgd20", None).unwrap(), Attack::Pgd { iterations: 20 });
         assert_eq!(Attack::parse("pgd", Some(7)).unwrap(), Attack::Pgd { iterations: 7 });
-        let apgd = |goal, iterations| Attack::Apgd { goal, iterations, restarts: 1 };
+        let apgd = |goal, iterations| Attack::Apgd { goal, iterations };
         assert_eq!(Attack::parse("apgd-ce100", None).unwrap(), apgd(Goal::CrossEntropy, 100));
         assert_eq!(Attack::parse("apgd-dlr", None).unwrap(), apgd(Goal::Dlr, 10));
         assert_eq!(Attack::parse("apgd-t", Some(3)).unwrap().to_string(), "APGD-T-3");
@@ -303,6 +330,20 @@ mod tests {
         assert_eq!(Attack::parse("square1000", None).unwrap().to_string(), "SQUARE-1000");
         assert_eq!(Attack::parse("sa-pgd100", None).unwrap(), Attack::SaPgd { iterations: 100 });
         assert!(Attack::parse("gaussian5", None).is_err());
+    }
+
+    #[test]
+    fn an_attack_says_how_long_it_is() {
+        let most = |name: &str, classes| Attack::parse(name, None).unwrap().answers(classes);
+        assert_eq!(["none", "rfgsm", "tpgd7", "sa-pgd3", "apgd-ce20"].map(|name| most(name, 10)), [0, 1, 7, 3, 20]);
+        assert_eq!([("apgd-t5", 10), ("apgd-t5", 200), ("apgd-t5", 4)].map(|(name, classes)| most(name, classes)), [45, 45, 15]);
+        assert_eq!((most("fab-t2", 10), most("fab-t2", 3), most("square100", 10)), (18, 4, 101));
+    }
+
+    #[test]
+    fn what_has_no_l2_form_says_so() {
+        let refused: Vec<&str> = NAMES.into_iter().filter(|name| Attack::parse(name, None).unwrap().knows(Norm::L2).is_err()).collect();
+        assert_eq!(refused, ["sa-pgd"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Floor 6: attacks on pixels. An attack knows only a [`Victim`]: logits and pixel gradients.
 //!
 //! The shared borrow proves that an attack leaves the network alone. Noise is an argument of every algorithm;
-//! [`Noise`] draws it by (seed, image, attack, member), so results do not depend on how images are batched.
+//! [`Noise`] draws it by (seed, image, attack, member, restart), so results do not depend on how images are batched.
+//! A [`Ball`] says in which norm an attack stays how near.
 
 mod apgd;
 mod expected;
@@ -30,7 +31,7 @@ use crate::base::{Result, fail};
 use crate::ops::{
     blend::blend,
     loss::{self, Single},
-    pixel,
+    pixel::{self, Ball, Norm, Stand},
 };
 use crate::tensor::{Array, Tensor};
 
@@ -120,7 +121,15 @@ impl Objective {
     }
 }
 
-/// A signed step from `adv`, projected to the ±eps ball around `images` and to [0,1].
-fn step(images: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps: f32) -> Result<Tensor> {
-    pixel::signed_step(images, adv, gradient, alpha, eps)
+/// A step from `adv`, projected to the ball around `images` and to [0,1]: in l-inf every pixel goes `alpha` along the sign of its
+/// gradient, in l2 each image goes `alpha` along its gradient.
+pub fn step(images: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, ball: Ball) -> Result<Tensor> {
+    match ball.norm {
+        Norm::Linf => pixel::signed_step(images, adv, gradient, alpha, ball.eps),
+        Norm::L2 => {
+            // A step with momentum that forgets all that was before.
+            let steps = Tensor::full(images.device(), [images.shape()[0]], alpha);
+            pixel::momentum_step(&Stand { images, adv, previous: adv, gradient, steps: &steps }, ball, 1.0)
+        }
+    }
 }

@@ -20,16 +20,14 @@ use crate::autodiff::Lens;
 use crate::base::rng::Philox;
 use crate::base::{Result, watch};
 use crate::ops::loss::class;
-use crate::ops::pixel::Norm;
+use crate::ops::pixel::{Ball, Norm};
 use crate::tensor::Tensor;
 
 /// The budget of a Square attack.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Square {
-    /// The distance that is bounded.
-    pub norm: Norm,
-    /// Its bound, in pixels of [0,1].
-    pub eps: f32,
+    /// Where it stays.
+    pub ball: Ball,
     /// Queries an image, the start included (one more asks for the clean image's class).
     pub queries: usize,
     /// The share of the image that the first squares cover.
@@ -37,9 +35,9 @@ pub struct Square {
 }
 
 impl Square {
-    /// First squares of 0.8 of the image, in l-inf.
-    pub fn new(eps: f32, queries: usize) -> Square {
-        Square { norm: Norm::Linf, eps, queries, p: 0.8 }
+    /// First squares of 0.8 of the image.
+    pub fn new(ball: Ball, queries: usize) -> Square {
+        Square { ball, queries, p: 0.8 }
     }
 
     /// The share of the image that the square of query `query` covers.
@@ -55,7 +53,7 @@ impl Square {
     /// the image allows.
     fn side(&self, query: usize, height: usize, width: usize) -> usize {
         let side = (self.share(query) * (height * width) as f64).sqrt().round() as usize;
-        let side = match self.norm {
+        let side = match self.ball.norm {
             Norm::Linf => side.max(1),
             Norm::L2 => side.max(3) | 1,
         };
@@ -160,7 +158,7 @@ const SIGNS: u64 = 8;
 impl Canvas {
     /// Perturb `now`, which differs from `image` by what earlier queries left, as query `query` draws it.
     fn paint(&self, now: &mut [f32], image: &[f32], query: usize, draw: &Philox) -> Undo {
-        match (self.budget.norm, query) {
+        match (self.budget.ball.norm, query) {
             (Norm::Linf, 0) => self.stripes(now, image, draw),
             (Norm::Linf, _) => self.fill(now, image, self.window(query, [ROW, COLUMN], draw), draw),
             (Norm::L2, 0) => self.grid(now, image, draw),
@@ -178,7 +176,7 @@ impl Canvas {
     }
 
     fn shifted(&self, pixel: f32, sign: f64) -> f32 {
-        (pixel + sign as f32 * self.budget.eps).clamp(0.0, 1.0)
+        (pixel + sign as f32 * self.budget.ball.eps).clamp(0.0, 1.0)
     }
 
     /// One sign a column and channel.
@@ -235,7 +233,7 @@ impl Canvas {
     /// is added to the shape that it has.
     fn exchange(&self, now: &mut [f32], image: &[f32], [first, second]: [Window; 2], draw: &Philox) -> Undo {
         let mut delta: Vec<f64> = now.iter().zip(image).map(|(&a, &x)| f64::from(a) - f64::from(x)).collect();
-        let eps = f64::from(self.budget.eps);
+        let eps = f64::from(self.budget.ball.eps);
         let unused = (eps * eps - delta.iter().map(|d| d * d).sum::<f64>()).max(0.0) / self.channels as f64;
         let bump = bump(first.side, sign(draw, TURNED) > 0.0);
         for channel in 0..self.channels {
@@ -267,7 +265,7 @@ impl Canvas {
     /// The image displaced by `delta`, scaled to the norm eps.
     fn land(&self, now: &mut [f32], image: &[f32], delta: &[f64]) -> Undo {
         let old = vec![(0, now.to_vec())];
-        let scale = f64::from(self.budget.eps) / (1e-12 + Norm::L2.length(delta.iter().copied()));
+        let scale = f64::from(self.budget.ball.eps) / (1e-12 + Norm::L2.length(delta.iter().copied()));
         for ((now, &pixel), d) in now.iter_mut().zip(image).zip(delta) {
             *now = (f64::from(pixel) + d * scale).clamp(0.0, 1.0) as f32;
         }
@@ -308,13 +306,13 @@ mod tests {
 
     #[test]
     fn the_sides_follow_the_paper_s_schedule() {
-        let budget = Square::new(0.1, 10_000);
+        let budget = Square::new(Ball::linf(0.1), 10_000);
         let side = |query| budget.side(query, 28, 28);
         // round(sqrt(p · 784)), p = 0.8, halved after 10, 50, 200, …
         assert_eq!([0, 10, 11, 50, 51, 201, 501, 1001, 2001, 4001, 6001, 8001].map(side), [25, 25, 18, 18, 13, 9, 6, 4, 3, 2, 2, 1]);
-        let shorter = Square::new(0.1, 1000);
+        let shorter = Square::new(Ball::linf(0.1), 1000);
         assert_eq!((shorter.side(1, 28, 28), shorter.side(2, 28, 28), shorter.side(801, 28, 28)), (25, 18, 1));
-        let odd = Square { norm: Norm::L2, ..budget };
+        let odd = Square { ball: Ball::l2(0.1), ..budget };
         assert_eq!((odd.side(0, 28, 28), odd.side(11, 28, 28), odd.side(9000, 28, 28), odd.side(9000, 2, 2)), (25, 19, 3, 2));
     }
 
@@ -331,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_query_changes_its_window_alone_and_undo_takes_it_back() {
-        let budget = Square::new(0.1, 100);
+        let budget = Square::new(Ball::linf(0.1), 100);
         let canvas = Canvas { budget, height: 9, width: 7, channels: 3 };
         let image: Vec<f32> = (0..9 * 7 * 3).map(|i| i as f32 / 188.0).collect();
         let mut now = image.clone();
@@ -353,7 +351,7 @@ mod tests {
     /// Where the box cuts nothing, every perturbation of l2 has norm eps, query after query.
     #[test]
     fn l2_keeps_the_norm() {
-        let budget = Square { norm: Norm::L2, ..Square::new(0.3, 200) };
+        let budget = Square::new(Ball::l2(0.3), 200);
         let canvas = Canvas { budget, height: 11, width: 8, channels: 3 };
         let image = vec![0.5; 11 * 8 * 3];
         let mut now = image.clone();

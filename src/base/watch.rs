@@ -9,6 +9,8 @@ pub trait Watch: Sync {
     fn begin(&self, what: &str, total: u64);
     /// So many units are done since the last call.
     fn advance(&self, units: u64);
+    /// Of the next `units` a share (0 to 1) is done; [`Watch::advance`] will tell when all are.
+    fn within(&self, share: f64, units: u64);
     /// A short remark beside the bar.
     fn remark(&self, text: &str);
     /// The work is over; `line` says how it went (empty: nothing to say).
@@ -21,6 +23,7 @@ pub struct Silent;
 impl Watch for Silent {
     fn begin(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64) {}
+    fn within(&self, _: f64, _: u64) {}
     fn remark(&self, _: &str) {}
     fn end(&self, _: &str) {}
 }

@@ -11,9 +11,11 @@ pub use layout::{channels_first, channels_last};
 pub use meta::{FORMAT, Meta};
 
 use crate::base::{Result, ensure, fail, file};
+use crate::data::hex;
 use crate::device::Device;
 use crate::nn::{Model, Spec};
 use crate::zoo;
+use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -92,6 +94,17 @@ pub fn fill(model: &mut Model, tensors: &TensorFile, require: Require) -> Result
 pub fn state_dict(model: &Model) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let tensors = layout::tensors(model);
     tensors.into_iter().filter_map(|(name, shape, values)| Some((name, shape, values.floats()?))).collect()
+}
+
+/// A checksum of the names, shapes and values of [`state_dict`], as 32 hexadecimal digits. It finds networks that were mixed up
+/// or changed, whatever their files say of them, and is no defence against forgery (MD5).
+pub fn fingerprint(model: &Model) -> String {
+    let mut sum = Md5::new();
+    for (name, shape, values) in state_dict(model) {
+        sum.update(format!("{name} {shape:?}\n"));
+        sum.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    hex(&sum.finalize())
 }
 
 /// Gradients by parameter slot in PyTorch's layout: (name, shape, values), None where there is none.

@@ -2,6 +2,7 @@
 
 use super::bench::Bench;
 use super::data::Data;
+use super::evaluate::NormArg;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -282,12 +283,18 @@ pub struct Eval {
     /// Hand only survivors to the next member of the ensemble
     #[arg(long)]
     pub fast: bool,
-    /// l-inf radius in 1/255
-    #[arg(long, default_value_t = 8.0, value_name = "E", allow_negative_numbers = true)]
-    pub eps: f64,
+    /// What --eps bounds: the largest change of a pixel (linf), or the length of the change over the whole image (l2)
+    #[arg(long, default_value = "linf", value_name = "NORM")]
+    pub norm: NormArg,
+    /// Radius: of linf in 1/255 (default: 8), of l2 in pixels of [0,1] (default: 0.5)
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub eps: Option<f64>,
     /// Steps of an iterated attack (default: 10; fab-t: 100), queries of square (default: 5000)
     #[arg(long, value_name = "N")]
     pub iterations: Option<usize>,
+    /// Runs of an attack that draws, each on what the last left right
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub restarts: usize,
     /// Transfer: make the adversarial images on this network, of any T, and judge them on CHECKPOINT
     #[arg(long, value_name = "CHECKPOINT")]
     pub source: Option<PathBuf>,

@@ -2,16 +2,28 @@
 
 use crate::drive::Watch;
 use crate::drive::watch;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A watch that shows.
 pub struct Shown {
-    bar: Mutex<Option<ProgressBar>>,
+    bar: Mutex<Option<Bar>>,
     look: Look,
 }
+
+/// A bar, which counts in parts of a unit, so that it moves within one.
+struct Bar {
+    bar: ProgressBar,
+    /// Whole units that are done.
+    done: u64,
+    /// Whether there is a line for remarks below it.
+    remarked: bool,
+}
+
+/// Parts of a unit.
+const PARTS: u64 = 1000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -31,7 +43,7 @@ impl Shown {
         Shown { bar: Mutex::new(None), look }
     }
 
-    fn with(&self, work: impl FnOnce(&mut Option<ProgressBar>)) {
+    fn with(&self, work: impl FnOnce(&mut Option<Bar>)) {
         work(&mut self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 }
@@ -39,18 +51,25 @@ impl Shown {
 impl Watch for Shown {
     fn begin(&self, what: &str, total: u64) {
         if self.look == Look::Bar && total > 0 {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {per_sec:>12}  eta {eta}  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar =
-                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style).with_prefix(what.to_string());
-            self.with(|slot| *slot = Some(bar));
+            let target = ProgressDrawTarget::stderr();
+            let bar = ProgressBar::with_draw_target(Some(total * PARTS), target).with_style(style(LINE)).with_prefix(what.to_string());
+            self.with(|slot| *slot = Some(Bar { bar, done: 0, remarked: false }));
         }
     }
 
     fn advance(&self, units: u64) {
         self.with(|slot| {
             if let Some(bar) = slot {
-                bar.inc(units);
+                bar.done += units;
+                bar.bar.set_position(bar.done * PARTS);
+            }
+        });
+    }
+
+    fn within(&self, share: f64, units: u64) {
+        self.with(|slot| {
+            if let Some(bar) = slot {
+                bar.bar.set_position(bar.done * PARTS + (share * (units * PARTS) as f64) as u64);
             }
         });
     }
@@ -58,7 +77,11 @@ impl Watch for Shown {
     fn remark(&self, text: &str) {
         self.with(|slot| {
             if let Some(bar) = slot {
-                bar.set_message(text.to_string());
+                if !bar.remarked {
+                    bar.bar.set_style(style(&format!("{LINE}\n  {{wide_msg}}")));
+                    bar.remarked = true;
+                }
+                bar.bar.set_message(text.to_string());
             }
         });
     }
@@ -66,7 +89,7 @@ impl Watch for Shown {
     fn end(&self, line: &str) {
         self.with(|slot| {
             if let Some(bar) = slot.take() {
-                bar.finish_and_clear();
+                bar.bar.finish_and_clear();
             }
         });
         if self.look != Look::Nothing && !line.is_empty() {
@@ -79,10 +102,26 @@ impl Drop for Shown {
     fn drop(&mut self) {
         self.with(|slot| {
             if let Some(bar) = slot.take() {
-                bar.finish_and_clear();
+                bar.bar.finish_and_clear();
             }
         });
     }
+}
+
+/// The bar by itself.
+const LINE: &str = "{prefix} {wide_bar:.cyan/dim} {counts}  {rate}  eta {eta}";
+
+/// A bar that counts in whole units.
+fn style(template: &str) -> ProgressStyle {
+    // Writing to the line's own buffer does not fail.
+    let counts = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+        let _ = write!(line, "{}/{}", state.pos() / PARTS, state.len().unwrap_or(0) / PARTS);
+    };
+    let rate = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+        let _ = write!(line, "{:.1}/s", state.per_sec() / PARTS as f64);
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("counts", counts).with_key("rate", rate)
 }
 
 /// A line on stderr, if it is open.

@@ -39,7 +39,7 @@ impl Images {
 }
 
 /// The sum in hexadecimal.
-pub(super) fn hex(sum: &md5::digest::Output<Md5>) -> String {
+pub fn hex(sum: &md5::digest::Output<Md5>) -> String {
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

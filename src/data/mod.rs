@@ -13,6 +13,7 @@ mod sets;
 mod split;
 
 pub use augment::{Augment, Crop, Flip};
+pub(crate) use fingerprint::hex;
 pub use formats::commas;
 pub use loader::{Batch, Last, Loader, Order, Plan};
 pub use sets::{Spec, load, load_watched, names, recognise, spec};

@@ -35,6 +35,8 @@ pub struct RunFolder {
     events: Vec<Event>,
     /// The start of a resumed run, until it has something to record.
     start: Option<Start>,
+    /// Seconds of earlier runs that no event tells.
+    recovered: f64,
 }
 
 /// The robust network or the natural one that it is compared with.
@@ -75,6 +77,8 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// The folder of the newest states.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// The folder of the attacks under way.
+const PAGES: &str = "evaluation";
 
 /// The files of a track that an SNN stage replaces, the one that names others first.
 fn of_finetuning(folder: &Path) -> Vec<PathBuf> {
@@ -123,6 +127,7 @@ impl RunFolder {
                 for file in std::iter::once(&recipe).chain(replaced) {
                     let _ = std::fs::remove_file(file); // if it is there
                 }
+                [Track::Robust, Track::Natural].into_iter().try_for_each(|track| file::remove_folder(&pages(path, track)))?;
                 recorder.clear()?;
                 file::write(&recipe, text.as_bytes())?;
                 (recorder, Vec::new())
@@ -148,7 +153,7 @@ impl RunFolder {
             file::sweep(&track_path(path, track));
         }
         let is_new = last_start(&events).is_none();
-        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events, start: Some(start) };
+        let mut folder = RunFolder { path: path.to_path_buf(), recorder, events, start: Some(start), recovered: 0.0 };
         if is_new {
             folder.begin()?;
         }
@@ -182,6 +187,16 @@ impl RunFolder {
     pub fn place(&self, track: Track, name: &str) -> Result<PathBuf> {
         file::folder(&track_path(&self.path, track))?;
         Ok(self.file(track, name))
+    }
+
+    /// Where the attacks of `track` that are under way keep what is done.
+    pub fn pages(&self, track: Track) -> PathBuf {
+        pages(&self.path, track)
+    }
+
+    /// Remove what attacks of `track` kept: their results are recorded. Errors: the disk.
+    pub fn clear_pages(&self, track: Track) -> Result<()> {
+        file::remove_folder(&self.pages(track))
     }
 
     /// Append an event; before the first one of a resumed run comes its start.
@@ -255,6 +270,16 @@ impl RunFolder {
         Ok(phases + epochs + within)
     }
 
+    /// An attack goes on that took so many seconds before; no phase tells them until it is done.
+    pub fn recover(&mut self, seconds: f64) {
+        self.recovered += seconds;
+    }
+
+    /// All that was [recovered](RunFolder::recover).
+    pub fn recovered(&self) -> f64 {
+        self.recovered
+    }
+
     /// Everything recorded, folded.
     pub fn report(&self) -> Result<Report> {
         Report::from_events(&self.events)
@@ -294,6 +319,10 @@ fn track_path(path: &Path, track: Track) -> PathBuf {
     }
 }
 
+fn pages(path: &Path, track: Track) -> PathBuf {
+    track_path(path, track).join(PAGES)
+}
+
 /// The start that counts: the last one.
 fn last_start(events: &[Event]) -> Option<&Start> {
     events.iter().rev().find_map(|event| if let Event::Start(start) = event { Some(start) } else { None })
@@ -324,11 +353,15 @@ fn departure(before: &Start, now: &Start) -> Option<String> {
         let of = "images of the fingerprint";
         return Some(format!("had {of} {} and would go on with {of} {}; give the data that it had", before.fingerprint, now.fingerprint));
     }
+    if ![&now.weights, ""].contains(&before.weights.as_str()) {
+        let cure = "give the checkpoint that it began with";
+        return Some(format!("finetunes weights of the fingerprint {} and was given {}; {cure}", before.weights, now.weights));
+    }
     None
 }
 
-/// What the first line of a record says of a run.
-pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str) -> Start {
+/// What the first line of a record says of a run, which finetunes `origin` or begins with the ANN.
+pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str, origin: Option<&Model>) -> Start {
     Start {
         version: version.to_string(),
         recipe: recipe.name.clone(),
@@ -341,6 +374,7 @@ pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str) ->
         validation_images: data.validation.as_ref().map_or(0, |images| images.len()),
         test_images: data.test.len(),
         fingerprint: data.fingerprint(),
+        weights: origin.map(checkpoint::fingerprint).unwrap_or_default(),
         seed: recipe.seed,
         steps: recipe.snn.steps,
         eps: recipe.eval.eps,

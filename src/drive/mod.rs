@@ -3,18 +3,21 @@
 mod convert;
 mod evaluate;
 mod folder;
+mod gallery;
 mod inputs;
 mod pipeline;
 mod recipe;
+mod results;
 mod seen;
 mod train;
 
 pub use crate::base::watch::{self, Silent, Watch};
 pub use convert::{calibration_batches, convert};
 pub use evaluate::{
-    Answer, Grade, Honesty, Member, Page, PassOn, Question, Recheck, Score, Store, evaluate, evaluate_with, examine, infer, sound,
+    Answer, Grade, Honesty, Member, Page, PassOn, Question, Radius, Recheck, Score, Store, evaluate, evaluate_with, examine, infer, sound,
 };
 pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
+pub use gallery::gallery;
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, RECIPES, Recipe, Select, Selection, Source, Stage, Thresholds, Trial, find};
 pub use seen::{Remembering, Seen, credit};

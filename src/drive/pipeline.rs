@@ -1,13 +1,11 @@
 //! A recipe from beginning to end: train, convert, finetune, evaluate, for the robust track and the natural one.
 
 use super::convert::{adopt, calibration_batches, convert, finetuned, snn_spec};
-use super::evaluate::{Member as Attacker, Question, evaluate, infer};
+use super::evaluate::Member as Attacker;
 use super::folder::{BEST, Begin, RunFolder, Tensorboard, Track, replaced, replaced_by_finetuning, start};
-use super::recipe::{Members, Recipe, Trial};
-use super::seen::Seen;
-use super::train::{Job, train, upload};
+use super::recipe::Recipe;
+use super::train::{Job, train};
 use super::watch::Watch;
-use crate::attack::{Attack, Noise, Targets, Victim};
 use crate::autodiff::Lens;
 use crate::base::{Error, Kind, Result, ensure, file};
 use crate::checkpoint::Meta;
@@ -15,8 +13,7 @@ use crate::data::{Dataset, Last};
 use crate::device::Device;
 use crate::nn::{Model, Spec};
 use crate::ops::lif::Reset;
-use crate::ops::loss::predictions;
-use crate::record::{Curve, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, with_interval};
+use crate::record::{Event, Phase, Report};
 use crate::zoo;
 use std::path::Path;
 use std::time::Instant;
@@ -65,11 +62,11 @@ pub fn run(setup: Setup) -> Result<Report> {
     for (_, recipe) in courses() {
         check(&setup, recipe)?;
     }
-    let begin = start(setup.recipe, setup.data, setup.device, setup.version);
-    let (text, replaced) = match &setup.ending {
-        Ending::Snn(model, _) => (finetuned(setup.recipe, model.spec())?.text, replaced_by_finetuning(setup.out)),
-        Ending::Ann | Ending::Whole => (setup.recipe.text.clone(), replaced(setup.out)),
+    let (text, replaced, origin) = match &setup.ending {
+        Ending::Snn(model, _) => (finetuned(setup.recipe, model.spec())?.text, replaced_by_finetuning(setup.out), Some(&**model)),
+        Ending::Ann | Ending::Whole => (setup.recipe.text.clone(), replaced(setup.out), None),
     };
+    let begin = start(setup.recipe, setup.data, setup.device, setup.version, origin);
     let mut folder = RunFolder::open(setup.out, &text, setup.begin, &replaced, begin, setup.watch)?;
     folder.mirror(setup.tensorboard, setup.begin)?;
     let earlier = if setup.begin == Begin::Resume { folder.seconds()? } else { 0.0 };
@@ -77,7 +74,7 @@ pub fn run(setup: Setup) -> Result<Report> {
         let mut course = Course { setup: &setup, recipe, track, folder: &mut folder };
         course.go().map_err(|error| resumable(error, setup.out))?;
     }
-    folder.finish(earlier + clock.elapsed().as_secs_f64())?;
+    folder.finish(earlier + folder.recovered() + clock.elapsed().as_secs_f64())?;
     folder.report()
 }
 
@@ -90,6 +87,11 @@ fn check(setup: &Setup, recipe: &Recipe) -> Result<()> {
     for (stage, key) in [(&recipe.ann, "ann"), (&recipe.snn, "snn")] {
         let batches = stage.last == Last::Keep || stage.batch <= images;
         ensure!(batches, "{key}: {name} has {images} training images, too few for one batch of {}; lower {key}.batch", stage.batch);
+    }
+    let eval = &recipe.eval;
+    let trials = eval.ann.iter().chain(&eval.snn).chain((!eval.curve.is_empty()).then_some(&eval.curve_trial));
+    for member in trials.flat_map(|trial| Attacker::all(trial.members, Lens::default())) {
+        member.attack.suits(setup.data.train.classes)?;
     }
     if !matches!(setup.ending, Ending::Snn(..)) {
         zoo::blank(setup.device, ann_spec(recipe, setup.data))?;
@@ -124,15 +126,21 @@ fn resumable(error: Error, out: &Path) -> Error {
 }
 
 /// One track of a run.
-struct Course<'a> {
-    setup: &'a Setup<'a>,
-    recipe: &'a Recipe,
-    track: Track,
-    folder: &'a mut RunFolder,
+pub(super) struct Course<'a> {
+    pub(super) setup: &'a Setup<'a>,
+    pub(super) recipe: &'a Recipe,
+    pub(super) track: Track,
+    pub(super) folder: &'a mut RunFolder,
 }
 
 impl Course<'_> {
     fn go(&mut self) -> Result<()> {
+        self.stages()?;
+        // What a kill between a result and the end of its pages left.
+        self.folder.clear_pages(self.track)
+    }
+
+    fn stages(&mut self) -> Result<()> {
         let snn = match &self.setup.ending {
             Ending::Snn(model, meta) => {
                 let mut model = (**model).clone();
@@ -189,7 +197,7 @@ impl Course<'_> {
         let images: usize = batches.iter().map(|batch| batch.shape()[0]).sum();
         let (snn, meta) = convert(ann, snn_spec(recipe, ann.spec()), &batches, &recipe.convert, &self.meta(), setup.watch)
             .map_err(|error| error.within(self.track.key("calibrate")))?;
-        self.phase("calibrate", clock, images)?;
+        self.phase("calibrate", clock.elapsed().as_secs_f64(), images)?;
         self.folder.save(self.track, "converted.safetensors", &snn, &meta)?;
         Ok((snn, meta))
     }
@@ -214,124 +222,7 @@ impl Course<'_> {
         file::link(&self.folder.file(self.track, BEST), &self.folder.file(self.track, name))
     }
 
-    fn phase(&mut self, name: &str, clock: Instant, images: usize) -> Result<()> {
-        let seconds = clock.elapsed().as_secs_f64();
+    pub(super) fn phase(&mut self, name: &str, seconds: f64, images: usize) -> Result<()> {
         self.folder.record(Event::Phase(Phase { name: self.track.key(name), seconds, images_per_s: images as f64 / seconds }))
-    }
-
-    /// Clean accuracy, firing, and every trial that is not recorded yet.
-    fn evaluate_network(&mut self, network: &str, model: &Model, trials: &[Trial]) -> Result<()> {
-        let test = &self.setup.data.test;
-        let all = self.recipe.eval.images.unwrap_or(test.len()).min(test.len());
-        let clean_key = self.track.key(&format!("{network}.clean"));
-        if !self.known(&clean_key) {
-            let clock = Instant::now();
-            let (clean, activity) = infer(model, test, all).map_err(|error| error.within(&clean_key))?;
-            self.setup.watch.begin("", 0);
-            self.setup.watch.end(&format!("{clean_key}: {} % of {all} images", with_interval(clean, all)));
-            if network == "snn" {
-                self.phase("snn-infer", clock, all)?;
-            }
-            if !activity.is_empty() {
-                let layers = activity.iter().map(|layer| Layer {
-                    name: layer.name.clone(),
-                    rate: layer.spikes as f64 / (layer.neurons as f64 * layer.steps as f64),
-                    silent: layer.silent as f64 / layer.neurons as f64,
-                });
-                self.folder.record(Event::Firing(Firing { track: self.track.name().into(), layers: layers.collect() }))?;
-            }
-            self.folder.record(Event::Result { key: clean_key, percent: clean, images: all })?;
-        }
-        for trial in trials {
-            let key = self.track.key(&format!("{network}.{}", trial.key()));
-            if self.known(&key) {
-                continue;
-            }
-            let count = trial.images.unwrap_or(all).min(all);
-            let clock = Instant::now();
-            let answer = evaluate(model, &self.question(trial, count, self.recipe.eval.eps), self.setup.watch)
-                .map_err(|error| error.within(&key))?;
-            self.phase(&format!("{network}-{}", trial.key().replace('_', "-")), clock, count)?;
-            if trial.members == Members::Ensemble {
-                for score in &answer.members {
-                    let member =
-                        Member { name: score.member.lens.to_string(), accuracy: score.accuracy, images: answer.images, ci95: None };
-                    self.folder.record(Event::Member { key: key.clone(), member })?;
-                }
-            }
-            self.folder.record(Event::Result { key, percent: answer.robust, images: count })?;
-        }
-        Ok(())
-    }
-
-    fn known(&self, key: &str) -> bool {
-        self.folder.has(|event| matches!(event, Event::Result { key: known, .. } if known == key))
-    }
-
-    fn question(&self, trial: &Trial, count: usize, eps: f64) -> Question<'_> {
-        let members = Attacker::all(trial.attack, trial.members, Lens::default());
-        Question::new(&self.setup.data.test, count, members, eps, self.recipe.seed)
-    }
-
-    /// Accuracy against eps.
-    fn curve(&mut self, snn: &Model) -> Result<()> {
-        let eval = &self.recipe.eval;
-        let name = self.track.name();
-        if eval.curve.is_empty() || self.folder.has(|event| matches!(event, Event::Curve(curve) if curve.track == name)) {
-            return Ok(());
-        }
-        let trial = eval.curve_trial;
-        let count = trial.images.unwrap_or(usize::MAX).min(self.setup.data.test.len());
-        let mut points = Vec::new();
-        for &eps in &eval.curve {
-            let attack = if eps == 0.0 { Attack::Identity } else { trial.attack };
-            let answer = evaluate(snn, &self.question(&Trial { attack, ..trial }, count, eps), self.setup.watch)
-                .map_err(|error| error.within(self.track.key("curve")))?;
-            points.push([eps, answer.robust]);
-        }
-        self.folder.record(Event::Curve(Curve {
-            track: name.into(),
-            attack: trial.attack.to_string(),
-            network: "snn".into(),
-            images: count,
-            points,
-            intervals: Vec::new(),
-        }))
-    }
-
-    /// The first test images before and after PGD, with what the network makes of them.
-    fn gallery(&mut self, snn: &Model) -> Result<()> {
-        const SHOWN: usize = 8;
-        let (data, name) = (self.setup.data, self.track.name());
-        let shown =
-            self.folder.has(|event| matches!(event, Event::Gallery(gallery) if gallery.items.iter().any(|item| item.track == name)));
-        if shown || ![1, 3].contains(&data.test.channels) {
-            return Ok(());
-        }
-        let batch = data.test.batch(0..SHOWN.min(data.test.len()))?;
-        let (images, labels) = upload(snn, &batch);
-        let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-        let (victim, eps) = (Seen { model: snn }, (self.recipe.eval.eps / 255.0) as f32);
-        let attack = Attack::Pgd { iterations: 20 };
-        let adversarial = attack.perturb(&victim, &targets, Lens::default(), eps, &Noise::new(self.recipe.seed, 0))?;
-        let predict = |images| Ok(predictions(&victim.logits(images, Lens::default())?)?.to_vec());
-        let (before, after): (Vec<u32>, Vec<u32>) = (predict(&images)?, predict(&adversarial)?);
-        let pixels: Vec<u8> = adversarial.to_vec().iter().map(|x| (x * 255.0).round() as u8).collect();
-        let attacked = crate::data::Images { pixels, ..data.test.slice(0..batch.len()) };
-        let class = |k: usize| data.class_name(k);
-        let items = (0..attacked.len()).map(|i| {
-            let label = usize::from(data.test.labels[i]);
-            GalleryItem {
-                label,
-                label_name: class(label),
-                clean: data.test.image(i).to_vec(),
-                adversarial: attacked.image(i).to_vec(),
-                predicted_clean: class(before[i] as usize),
-                predicted_adversarial: class(after[i] as usize),
-                track: name.into(),
-            }
-        });
-        let (height, width, channels) = (data.test.height, data.test.width, data.test.channels);
-        self.folder.record(Event::Gallery(Gallery { height, width, channels, items: items.collect() }))
     }
 }

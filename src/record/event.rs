@@ -1,6 +1,6 @@
 //! The lines of `run.jsonl` and their folding into a report.
 
-use super::schema::{Curve, Epoch, Firing, Gallery, Member, Phase, Report, Saved, Start, Step, number};
+use super::schema::{Checks, Curve, Epoch, Firing, Gallery, Member, Phase, Report, Saved, Start, Step, number};
 use crate::base::{Result, fail};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,14 @@ pub enum Event {
         /// The member.
         #[serde(flatten)]
         member: Member,
+    },
+    /// The attack behind result `key` was looked at by the honesty checks.
+    Checks {
+        /// The result's key.
+        key: String,
+        /// What they found.
+        #[serde(flatten)]
+        checks: Checks,
     },
     /// Accuracy against eps is known.
     Curve(Curve),
@@ -81,6 +89,9 @@ impl Report {
                     report.results.insert(key, percent);
                 }
                 Event::Member { key, member } => put(report.ensemble.entry(key).or_default(), member, |a, b| a.name == b.name),
+                Event::Checks { key, checks } => {
+                    report.checks.insert(key, checks);
+                }
                 Event::Curve(new) => {
                     put(&mut report.curves, new, |a, b| a.track == b.track && a.attack == b.attack && a.network == b.network);
                 }

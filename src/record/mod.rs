@@ -15,6 +15,8 @@ mod tests;
 pub use event::Event;
 pub use interval::{wilson, with_interval};
 pub use recorder::{Recorder, read_events};
-pub use schema::{Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Member, Phase, Report, Saved, Start, Step};
+pub use schema::{
+    Checks, Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Length, Member, Phase, Report, Saved, Search, Start, Step, Support, Verdict,
+};
 pub use summary::{Summary, seed_folder};
 pub use tensorboard::Board;

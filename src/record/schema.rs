@@ -32,6 +32,9 @@ pub struct Start {
     pub test_images: usize,
     /// A checksum of all these images and their labels, in hexadecimal; empty in records of programs that did not tell.
     pub fingerprint: String,
+    /// A checksum of the weights that a finetuning begins with, in hexadecimal; empty in other runs and in records of programs
+    /// that did not tell.
+    pub weights: String,
     /// The seed.
     pub seed: u64,
     /// Time steps of the spiking network, T.
@@ -60,6 +63,8 @@ pub struct Report {
     pub intervals: BTreeMap<String, [f64; 2]>,
     /// The members of each ensemble, by result key, in the order they ran.
     pub ensemble: BTreeMap<String, Vec<Member>>,
+    /// Whether the strongest attack on each network can be believed, by its result's key.
+    pub checks: BTreeMap<String, Checks>,
     /// What was done, in order, and how fast.
     pub phases: Vec<Phase>,
     /// Training, epoch by epoch.
@@ -240,6 +245,73 @@ pub struct Layer {
     /// Neurons that are silent over all steps, 0 to 1.
     #[serde(deserialize_with = "number")]
     pub silent: f64,
+}
+
+/// What the honesty checks of an evaluation found, and what that says. Shares are from 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checks {
+    /// Images looked at: the first that are right when clean.
+    pub images: usize,
+    /// Share of the clean images' pixel gradients that are exactly zero.
+    #[serde(deserialize_with = "number")]
+    pub zero_gradients: f64,
+    /// Images all of whose gradients are zero.
+    pub blind_images: usize,
+    /// Of each layer of neurons what the surrogate sees; empty where none is used.
+    pub support: Vec<Support>,
+    /// Mean cross-entropy at each step of PGD, the start and the end included.
+    #[serde(deserialize_with = "numbers")]
+    pub ascent: Vec<f64>,
+    /// Square, with a few queries.
+    pub square: Search,
+    /// PGD on the ReLU network of the same weights; no survivors for a ReLU network.
+    pub transfer: Search,
+    /// Whether the same images gave the same logits again, to the bit.
+    pub deterministic: bool,
+    /// Whether the outputs are probabilities rather than logits.
+    pub probabilities: bool,
+    /// Robust accuracy against the length of PGD; empty unless asked for.
+    pub curve: Vec<Length>,
+    /// What these say, the doubts first.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What the surrogate sees of one layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Support {
+    /// The layer of neurons.
+    pub layer: String,
+    /// Share of its membranes, over all steps, at which the surrogate is not zero.
+    #[serde(deserialize_with = "number")]
+    pub share: f64,
+}
+
+/// A second attack on images that withstood the first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// Survivors that were attacked.
+    pub survivors: usize,
+    /// Those of them that it broke.
+    pub broken: usize,
+}
+
+/// Robust accuracy under PGD of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Length {
+    /// Steps.
+    pub iterations: usize,
+    /// Percent of the images looked at.
+    #[serde(deserialize_with = "number")]
+    pub robust_acc: f64,
+}
+
+/// What a check says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether it is as it should be; otherwise the accuracy may be too good.
+    pub sound: bool,
+    /// One sentence.
+    pub text: String,
 }
 
 /// Images before and after an attack, all of one size.

@@ -131,7 +131,8 @@ fn points(event: &Event) -> Option<(Track, Vec<Point>)> {
             let scalars = firing.layers.iter().flat_map(of).map(|(what, name, x)| (format!("eval/snn/{what}/{name}"), x));
             Some((Track::named(&firing.track), at(0, scalars.collect())))
         }
-        Event::Start(_) | Event::Saved(_) | Event::Phase(_) | Event::Gallery(_) | Event::Note { .. } | Event::Finish { .. } => None,
+        Event::Start(_) | Event::Saved(_) | Event::Phase(_) | Event::Checks { .. } => None,
+        Event::Gallery(_) | Event::Note { .. } | Event::Finish { .. } => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! `docs/records.md` names every field of every event, and no other.
 
-use super::{Curve, Epoch, Event, Firing, Gallery, GalleryItem, Layer, Member, Phase, Saved, Start, Step};
+use super::{
+    Checks, Curve, Epoch, Event, Firing, Gallery, GalleryItem, Layer, Length, Member, Phase, Saved, Search, Start, Step, Support, Verdict,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +22,7 @@ fn samples() -> Vec<Event> {
         validation_images: 1,
         test_images: 1,
         fingerprint: text(),
+        weights: text(),
         seed: 0,
         steps: 8,
         eps: 8.0,
@@ -54,6 +57,20 @@ fn samples() -> Vec<Event> {
         predicted_adversarial: text(),
         track: text(),
     };
+    let search = Search { survivors: 1, broken: 1 };
+    let checks = Checks {
+        images: 1,
+        zero_gradients: 0.1,
+        blind_images: 1,
+        support: vec![Support { layer: text(), share: 0.1 }],
+        ascent: vec![1.0],
+        square: search,
+        transfer: search,
+        deterministic: true,
+        probabilities: false,
+        curve: vec![Length { iterations: 1, robust_acc: 1.0 }],
+        verdicts: vec![Verdict { sound: true, text: text() }],
+    };
     vec![
         Event::Start(start),
         Event::Epoch(epoch),
@@ -67,6 +84,7 @@ fn samples() -> Vec<Event> {
         Event::Note { text: text() },
         Event::Finish { seconds: 1.0 },
         Event::Saved(Saved { track: text(), stage: text(), epoch: 0, step: 1, seconds: 1.0 }),
+        Event::Checks { key: text(), checks },
     ]
 }
 
@@ -85,6 +103,7 @@ fn place(event: &Event) -> usize {
         Event::Note { .. } => 9,
         Event::Finish { .. } => 10,
         Event::Saved(_) => 11,
+        Event::Checks { .. } => 12,
     }
 }
 

@@ -6,7 +6,7 @@ use super::scene::{Ink, Scene, Stroke};
 use super::svg::escape;
 use super::words::{count_whole, duration, percent};
 use crate::base::Result;
-use crate::record::{Gallery, with_interval};
+use crate::record::{Checks, Gallery, Verdict, with_interval};
 use std::fmt::Write;
 
 /// What the page tells of an evaluation. Accuracies in percent.
@@ -21,10 +21,8 @@ pub struct Attacked<'a> {
     pub robust: f64,
     /// Each member: its name, its own accuracy, and how many images it broke first.
     pub members: Vec<(String, f64, usize)>,
-    /// What the honesty checks say, and whether each is as it should be.
-    pub verdicts: Vec<(bool, String)>,
-    /// Mean loss at each step of PGD (empty: not looked at).
-    pub ascent: &'a [f64],
+    /// What the honesty checks found (None: not looked at).
+    pub checks: Option<&'a Checks>,
     /// Images before and after.
     pub gallery: &'a Gallery,
     /// Wall time.
@@ -59,7 +57,8 @@ pub fn attacked(told: &Attacked) -> Result<String> {
         tile(told.clean, "Recognised when clean"),
         tile(told.robust, "Recognised under every attack"),
     );
-    let main = [members(told), honesty(told)?, pictures(told)?].concat();
+    let checks: Vec<(String, &Checks)> = told.checks.iter().map(|checks| (question.to_string(), *checks)).collect();
+    let main = [members(told), believed(&checks)?, pictures(told)?].concat();
     Ok(frame(question, &[network, data], &header, &main, told.version, ""))
 }
 
@@ -80,32 +79,35 @@ fn members(told: &Attacked) -> String {
     )
 }
 
-fn honesty(told: &Attacked) -> Result<String> {
-    if told.verdicts.is_empty() {
+/// What the honesty checks say of attacks, each with its name in words; nothing where none was looked at.
+pub(super) fn believed(attacks: &[(String, &Checks)]) -> Result<String> {
+    if attacks.is_empty() {
         return Ok(String::new());
     }
-    let item = |(sound, text): &(bool, String)| {
-        let (class, mark) = if *sound { ("right", "✓") } else { ("wrong", "✗ doubt:") };
-        format!("<p class=\"{class}\"><b>{mark}</b> {}</p>\n", escape(text))
+    let item = |verdict: &Verdict| {
+        let (class, mark) = if verdict.sound { ("right", "✓") } else { ("wrong", "✗ doubt:") };
+        format!("<p class=\"{class}\"><b>{mark}</b> {}</p>\n", escape(&verdict.text))
     };
-    let list: String = told.verdicts.iter().map(item).collect();
-    let section = panels(
+    let card = |(name, checks): &(String, &Checks)| {
+        let list: String = checks.verdicts.iter().map(item).collect();
+        format!("<div class=\"card panel\"><h3>{}</h3>\n{list}</div>\n", escape(name))
+    };
+    panels(
         "Can it be believed?",
         "An attack that fails says nothing of the network. A doubt is a reason to attack harder.",
-        ascent(told.ascent).into_iter().collect(),
-        &format!("<div class=\"card panel\">{list}</div>\n"),
-        "Measured on the first images that are recognised when clean.",
-    )?;
-    Ok(section)
+        attacks.iter().filter_map(|(name, checks)| ascent(name, &checks.ascent)).collect(),
+        &attacks.iter().map(card).collect::<String>(),
+        "Measured on the first images that are recognised when clean. The curves are the mean cross-entropy along PGD.",
+    )
 }
 
 /// The loss, step by step.
-fn ascent(losses: &[f64]) -> Option<Scene> {
+fn ascent(title: &str, losses: &[f64]) -> Option<Scene> {
     let most = losses.iter().copied().filter(|loss| loss.is_finite()).fold(0.0, f64::max);
     let steps = losses.len().checked_sub(2)? + 1;
     let ticks = ticks(most);
     let top = ticks.last().copied().unwrap_or(1.0).max(most);
-    let mut panel = Panel::new("Mean cross-entropy along PGD", &[], [0.0, steps as f64], [0.0, top], &ticks);
+    let mut panel = Panel::new(title, &[], [0.0, steps as f64], [0.0, top], &ticks);
     let points: Vec<(f64, f64)> = losses.iter().enumerate().map(|(step, &loss)| (step as f64, loss)).collect();
     panel.curve(&points, Ink::Robust, Stroke::Solid);
     panel.x_axis(&counts(steps).into_iter().map(|step| (step as f64, step.to_string())).collect::<Vec<_>>(), "step");
@@ -124,9 +126,25 @@ fn pictures(told: &Attacked) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Search;
 
     #[test]
     fn a_page_holds_what_it_is_told() {
+        let none = Search { survivors: 0, broken: 0 };
+        let verdict = |sound, text: &str| Verdict { sound, text: text.into() };
+        let checks = Checks {
+            images: 16,
+            zero_gradients: 0.0,
+            blind_images: 0,
+            support: Vec::new(),
+            ascent: vec![0.5, 1.0, 1.5],
+            square: none,
+            transfer: none,
+            deterministic: true,
+            probabilities: false,
+            curve: Vec::new(),
+            verdicts: vec![verdict(false, "masking & more"), verdict(true, "deterministic")],
+        };
         let gallery = Gallery { height: 2, width: 2, channels: 1, items: Vec::new() };
         let told = Attacked {
             names: ["snn.safetensors", "mnist", "PGD-20 at 8/255 <b>"],
@@ -134,8 +152,7 @@ mod tests {
             clean: 80.0,
             robust: 41.5,
             members: vec![("PCW γ=1".into(), 44.0, 72), ("STE".into(), 60.0, 5)],
-            verdicts: vec![(false, "masking & more".into()), (true, "deterministic".into())],
-            ascent: &[0.5, 1.0, 1.5],
+            checks: Some(&checks),
             gallery: &gallery,
             seconds: 61.0,
             version: "1",
@@ -146,7 +163,7 @@ mod tests {
         {
             assert!(page.contains(part), "no {part}");
         }
-        let bare = attacked(&Attacked { verdicts: Vec::new(), ascent: &[], ..told }).unwrap();
+        let bare = attacked(&Attacked { checks: None, ..told }).unwrap();
         assert!(!bare.contains("believed") && !bare.contains("<svg"));
     }
 }

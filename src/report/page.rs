@@ -1,5 +1,6 @@
 //! `report.html`: one self-contained page, no request to anywhere.
 
+use super::attacked::believed;
 use super::scene::Scene;
 use super::svg::escape;
 use super::words::{self, count, count_whole, duration, hardest, headline, percent, range, result_keys, result_name, story, sureness};
@@ -23,13 +24,8 @@ pub(super) fn write(report: &Report) -> Result<String> {
             "eps 0 is the clean image. The attacker knows the network and follows its gradients. The bands are 95 % intervals (Wilson).",
         )?,
         gallery(report)?,
-        panels(
-            "The ensemble, attack by attack",
-            "A spike has no derivative, so an attacker has to choose a stand-in for it. Each row is one choice; an image counts in the last row only if it withstands them all.",
-            figures::ensembles(report),
-            "",
-            "PCW, EXP, EXP-D and RECT are surrogate gradients with their width; STE passes the gradient straight through; BPTR uses firing rates; Act takes the gradient of the ReLU network with the same weights. The thin lines are 95 % intervals (Wilson).",
-        )?,
+        ensembles(report)?,
+        believed(&report.checks.iter().map(|(key, checks)| (result_name(key), checks)).collect::<Vec<_>>())?,
         training(report)?,
         firing(report)?,
         phases(report),
@@ -80,7 +76,8 @@ fn tiles(report: &Report) -> String {
         let _ = writeln!(tiles, "<li><span class=\"value\">{value}</span><span class=\"what\">{}</span>{sure}{beside}</li>", escape(what));
     };
     let mut keys: Vec<&str> = words::clean(report).into_iter().collect();
-    keys.extend(result_keys(report).into_iter().filter(|key| key.contains(".ensemble_") && Some(*key) != hardest(report)));
+    let joined = |key: &str| key.contains(".ensemble_") || words::is_autoattack(key);
+    keys.extend(result_keys(report).into_iter().filter(|key| joined(key) && Some(*key) != hardest(report)));
     keys.extend(hardest(report));
     for key in keys.into_iter().take(3) {
         let images = words::image_count(report, key).map_or(String::new(), |n| format!(", {} images", count_whole(n)));
@@ -247,6 +244,28 @@ fn eps_tables(report: &Report) -> String {
         );
     }
     cards
+}
+
+/// Ensembles and AutoAttack, member by member.
+fn ensembles(report: &Report) -> Result<String> {
+    let whole = |key: &String| words::is_autoattack(key);
+    let (cascade, lenses) = (report.ensemble.keys().any(whole), !report.ensemble.keys().all(whole));
+    let parts = [
+        (
+            lenses,
+            "A spike has no derivative, so an attacker has to choose a stand-in for it. Each row is one choice; an image counts in the last row only if it withstands them all.",
+            "PCW, EXP, EXP-D and RECT are surrogate gradients with their width; STE passes the gradient straight through; BPTR uses firing rates; Act takes the gradient of the ReLU network with the same weights.",
+        ),
+        (
+            cascade,
+            "AutoAttack is four attacks, each on the images that withstood those before it; a row is what is left after it.",
+            "APGD chooses its step sizes itself, by cross-entropy (CE) and toward each likely wrong class (T); FAB-T looks for the nearest adversarial image; Square searches without gradients.",
+        ),
+    ];
+    let told = parts.iter().filter(|(there, ..)| *there);
+    let lead: Vec<&str> = told.clone().map(|(_, lead, _)| *lead).collect();
+    let caption: Vec<&str> = told.map(|(.., caption)| *caption).chain(["The thin lines are 95 % intervals (Wilson)."]).collect();
+    panels("The ensemble, attack by attack", &lead.join(" "), figures::ensembles(report), "", &caption.join(" "))
 }
 
 /// Clean images, what was added, and what came of it.

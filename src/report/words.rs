@@ -49,10 +49,16 @@ fn attack_name(attack: &str) -> String {
     name
 }
 
+/// Whether a result is AutoAttack's.
+pub(super) fn is_autoattack(key: &str) -> bool {
+    key.ends_with(".autoattack")
+}
+
 /// The attack of a result key, `None` for clean images: `snn.ensemble_pgd20` is "the PGD-20 ensemble".
 fn attack_of(key: &str) -> Option<String> {
     match key.split_once('.').map_or(key, |(_, attack)| attack) {
         "clean" => None,
+        _ if is_autoattack(key) => Some("AutoAttack".to_string()),
         attack => Some(match attack.strip_prefix("ensemble_") {
             Some(member) => format!("the {} ensemble", attack_name(member)),
             None => attack_name(attack),
@@ -98,7 +104,7 @@ pub(super) fn hardest(report: &Report) -> Option<&str> {
 
 /// The same of these keys (without track).
 pub(super) fn hardest_key<'a>(keys: &[&'a str]) -> Option<&'a str> {
-    let rank = |key: &&str| (key.starts_with("snn."), key.contains(".ensemble_"), key.contains("pgd"));
+    let rank = |key: &&str| (key.starts_with("snn."), key.contains(".ensemble_"), is_autoattack(key), key.contains("pgd"));
     keys.iter().copied().filter(|key| attack_of(key).is_some()).max_by_key(rank)
 }
 
@@ -181,6 +187,7 @@ pub(super) fn story(report: &Report) -> Vec<String> {
     if let Some((key, (robust, natural))) = hardest(report).and_then(|key| Some((key, both(key)?))) {
         let attack = attack_of(key).unwrap_or_default();
         let how = match member_count(report, key) {
+            Some(n) if is_autoattack(key) => format!("{attack}, {n} attacks of which an image has to withstand every one"),
             Some(n) => format!("{attack}, the same attack with {n} different gradients of which an image has to withstand every one"),
             None => attack,
         };
@@ -216,6 +223,8 @@ mod tests {
         assert_eq!(result_name("snn.ensemble_pgd20"), "Spiking network under the PGD-20 ensemble");
         assert_eq!(result_name("ann.clean"), "ReLU network, clean images");
         assert_eq!(result_name("ann.apgd_ce"), "ReLU network under APGD-CE");
+        assert_eq!(result_name("snn.autoattack"), "Spiking network under AutoAttack");
+        assert_eq!(hardest_key(&["snn.pgd20", "snn.autoattack", "snn.clean"]), Some("snn.autoattack"));
         assert_eq!(result_name("other"), "other");
         assert_eq!([0.5, 75.9, 252.0, 7500.0].map(|s| duration(s).replace('\u{a0}', " ")), ["0.50 s", "76 s", "4 min 12 s", "2 h 05 min"]);
         assert_eq!((count(7.25), count(472.0), count(12345.6)), ("7.2".into(), "472".into(), "12\u{202f}346".into()));

@@ -1,6 +1,7 @@
 //! Words that cannot be meant: one line, exit 2 (1 where a file or the machine is to blame), nothing written.
 
 use super::house::{ARCH, House, RECIPE, T, state_dict};
+use crate::datasets::folder;
 
 #[test]
 fn words_that_are_no_command_are_refused_in_one_line() {
@@ -44,6 +45,18 @@ fn attacks_and_lenses_that_cannot_be_are_refused() {
         ("eval snn --attack pgd --eps inf", &["--eps inf"]),
         ("eval snn --attack pgd --eps eight", &["eight"]),
         ("eval snn --attack pgd --eps 0", &["--eps 0", "--attack none"]),
+        ("eval snn --attack pgd --norm l3", &["l3", "linf, l2"]),
+        ("eval snn --attack pgd --norm l2 --eps -1", &["--eps -1", "in l2"]),
+        ("eval snn --attack pgd --norm l2 --eps nan", &["--eps NaN", "in l2"]),
+        ("eval snn --attack pgd --norm l2 --eps inf", &["--eps inf", "in l2"]),
+        ("eval snn --attack pgd --norm l2 --eps 0", &["--eps 0", "--attack none"]),
+        ("eval snn --attack pgd --norm l2 --eps 8", &["--eps 8", "between 0 and 6.9", "2x4x6", "in l2"]),
+        ("eval snn --attack sa-pgd --norm l2", &["sa-pgd: has no l2 form", "apgd-ce", "--norm linf"]),
+        ("eval snn --attack pgd --restarts 0", &["--restarts 0", "between 1 and 1000"]),
+        ("eval snn --attack pgd --restarts 1001", &["--restarts 1001", "between 1 and 1000"]),
+        ("eval snn --attack fgsm --restarts 2", &["--restarts", "fgsm draws nothing"]),
+        ("eval snn --attack none --restarts 2", &["--restarts", "none draws nothing"]),
+        ("eval snn --attack autoattack --restarts 2", &["--restarts", "runs of its own"]),
         ("eval snn --attack autoatack", &["did you mean \"autoattack\"?"]),
         ("eval snn --attack autoattack --iterations 3", &["--iterations", "lengths of its own"]),
         ("eval snn --attack autoattack --ensemble", &["--ensemble", "apgd-ce"]),
@@ -229,6 +242,11 @@ fn recipes_are_checked_before_anything_runs() {
         ("run mini.toml --set eval.curve_attack=pdg", &["mini.toml [eval]: curve_attack: attack pdg", "did you mean \"pgd\"?"]),
         ("run mini.toml --set eval.snn=pdg20", &["did you mean \"pgd\"?"]),
         ("run mini.toml --set eval.snn=pgd:0", &["0 images"]),
+        ("run mini.toml --set eval.snn=fgsm,zzzzzz", &["mini.toml [eval]: snn: attack zzzzzz", "valid: none, noise", "autoattack"]),
+        ("run mini.toml --set eval.snn=ensemble-autoattack", &["one lens", "leave ensemble- out"]),
+        ("run mini.toml --set eval.ann=ensemble-fgsm", &["mini.toml [eval]: ann: ensemble-fgsm", "no spikes", "leave ensemble- out"]),
+        ("run mini.toml --set eval.ann=fgsm,pgd20,fgsm:5", &["mini.toml [eval]: ann: fgsm is there twice"]),
+        ("run mini.toml --set eval.checks=3", &["checks = 3", "true or false"]),
         ("run mini.toml --set eval.curve=[0,300]", &["curve = 300"]),
         ("run mini.toml --set ann=3", &["ann = 3", "a table"]),
         ("run mini.toml --set arch.x=3", &["\"arch\""]),
@@ -238,6 +256,31 @@ fn recipes_are_checked_before_anything_runs() {
     house.refused(1, "run no-such.toml --data data --out new", &["cannot read the recipe no-such.toml"]);
     house.refused(1, "run mini.toml --data data --out new --set ann.batch=201 --set ann.last_batch=drop", &["196 training images", "201"]);
     house.refused(1, "run mini.toml --data data --out new --resume", &["new holds no run", "without --resume"]);
+}
+
+/// A run attacks after hours of training; what its data cannot be attacked with is refused before, and an earlier run stays.
+#[test]
+fn attacks_that_need_more_classes_than_there_are_are_refused_before_anything_runs() {
+    let house = House::new("classes");
+    folder(&house.root.join("data"), 2, 8);
+    house.write(
+        "mini.toml",
+        RECIPE.replace("\"mnist\"", "\"folder\"").replace("epochs = 2", "epochs = 1").replace("batch = 32", "batch = 8"),
+    );
+    let line = "run mini.toml --data data --quiet";
+    // An attack of no curve attacks nothing.
+    let fine = "--set eval.snn=fgsm:5 --set eval.curve=[] --set eval.curve_attack=apgd-t --set eval.checks=false";
+    house.good(&format!("{line} {fine} --out out"));
+    for (setting, words) in [
+        ("ann=pgd2:5,apgd-dlr", ["apgd-dlr: 2 classes", "at least 3: use apgd-ce"]),
+        ("snn=fgsm:5,ensemble-apgd-t2", ["apgd-t: 2 classes", "at least 4: use apgd-ce"]),
+        ("snn=autoattack:5", ["apgd-t: 2 classes", "at least 4"]),
+        ("curve_attack=apgd-t2:5", ["apgd-t: 2 classes", "at least 4"]),
+    ] {
+        for out in ["new", "out"] {
+            house.refused(2, &format!("{line} --set eval.{setting} --out {out}"), &words);
+        }
+    }
 }
 
 #[test]

@@ -29,7 +29,11 @@ fn outcome(house: &House) -> (serde_json::Value, Vec<u8>) {
 }
 
 fn pages(house: &House) -> usize {
-    std::fs::read_dir(house.root.join(KEPT)).map_or(0, |entries| {
+    pages_in(house, KEPT)
+}
+
+fn pages_in(house: &House, folder: &str) -> usize {
+    std::fs::read_dir(house.root.join(folder)).map_or(0, |entries| {
         entries.flatten().filter(|entry| entry.path().extension().is_some_and(|extension| extension == "safetensors")).count()
     })
 }
@@ -140,4 +144,179 @@ fn autoattack_runs_its_four_and_says_whether_to_believe_it() {
         assert!(page.contains("of 8 images withstand AutoAttack at 40/255") && page.contains("FAB-T-100") && page.contains("believed"));
         assert!(said.lines().last().unwrap().contains("AutoAttack at 40/255, 8 images"), "{said}");
     }
+}
+
+/// A radius of l2 counts in pixels, and everything that an evaluation says or writes knows that.
+#[test]
+fn l2_is_said_measured_and_kept_to() {
+    let house = house("l2");
+    for (net, attack, more, told) in [
+        ("ann", "pgd", "--iterations 5 --eps 0.7 --restarts 2 --curve", "PGD-5 with 2 restarts at l2 0.7"),
+        ("snn", "apgd-ce", "--iterations 5 --eps 0.7", "APGD-CE-5 at l2 0.7"),
+        ("snn", "fab-t", "--iterations 3 --restarts 2", "FAB-T-3 with 2 restarts at l2 0.5"),
+        ("snn", "rfgsm", "--ensemble --fast --restarts 2", "ensemble RFGSM with 2 restarts at l2 0.5"),
+    ] {
+        let said = house.good(&format!(
+            "eval out/{net}.safetensors --data data --attack {attack} --norm l2 {more} --images 12 --json out.json --grid grid.png --report page.html"
+        ));
+        let json = house.json("out.json");
+        let eps = if told.ends_with("0.7") { 0.7 } else { 0.5 };
+        assert_eq!((&json["norm"], &json["eps"], &json["eps_unit"]), (&"L2".into(), &eps.into(), &"1".into()), "{json}");
+        assert_eq!(json["restarts"], if told.contains("2 restarts") { 2 } else { 1 });
+        let farthest = json["recheck"]["farthest"].as_f64().unwrap();
+        assert!(farthest > 0.1 && farthest <= eps + 1e-5 && json["recheck"]["changed"] == 0, "{told}: {farthest}");
+        assert!(json["robust_acc"].as_f64() <= json["clean_acc"].as_f64() && json["honesty"]["verdicts"].is_array());
+        assert!(said.out.lines().last().unwrap().contains(&format!("({told}, 12 images")), "{}", said.out);
+        let page = String::from_utf8(house.read("page.html")).unwrap();
+        assert!(page.contains(&format!("of 12 images withstand {told}</h1>")) && !page.contains("/255"), "{told}");
+        assert!(image::load_from_memory(&house.read("grid.png")).unwrap().width() > 300);
+    }
+    house.good("eval out/ann.safetensors --data data --attack fgsm --images 12 --json out.json --quiet");
+    let json = house.json("out.json");
+    assert_eq!((&json["norm"], &json["eps"], &json["eps_unit"]), (&"Linf".into(), &8.0.into(), &"1/255".into()));
+}
+
+/// A disk that is full ends an evaluation with one line and takes nothing back that was done.
+#[test]
+fn a_page_that_cannot_be_written_leaves_those_before() {
+    const KEPT: &str = "out/snn.eval-ensemble-pgd-200-with-2-restarts-at-l2-0-5-seed3";
+    let house = house("full");
+    let line = "eval out/snn.safetensors --data data --attack pgd --iterations 200 --norm l2 --restarts 2 --ensemble --no-checks --seed 3 \
+                --json out.json --save adv --quiet";
+    // Files of so many blocks of 512 bytes at most.
+    let limited = |blocks: usize, more: &str| {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {line} {more}");
+        let said = Command::new("sh").args(["-c", &script, super::house::PROGRAM]).current_dir(&house.root).output().unwrap();
+        let text = String::from_utf8(said.stderr).unwrap();
+        assert_eq!((said.status.code(), text.lines().count()), (Some(1), 1), "{blocks} blocks: {text}");
+        assert!(text.starts_with("caltrop: ") && text.contains("make room there"), "{blocks} blocks: {text}");
+        text
+    };
+    // Neither the question fits, nor, in a kilobyte, the first page.
+    for (blocks, file) in [(0, "question.txt"), (2, "000000.safetensors")] {
+        let before = house.everything();
+        let text = limited(blocks, "");
+        assert!(text.contains(&format!("cannot write {KEPT}/{file}")) && !text.contains("--resume"), "{text}");
+        assert!(before == house.everything(), "{blocks} blocks: something is left");
+    }
+    let mut child = house.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    while !house.has(&format!("{KEPT}/000001.safetensors")) {
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(child.try_wait().unwrap().is_none(), "over before it could be killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What a killed writer left is no page.
+    let kept = || {
+        let mut all = house.everything();
+        all.retain(|path, _| path.extension().is_none_or(|extension| extension != "tmp"));
+        all
+    };
+    let before = kept();
+    let text = limited(0, "--resume");
+    assert!(text.contains(&format!("what is done is kept in {KEPT}, the same command with --resume goes on")), "{text}");
+    assert!(before == kept() && kept() == house.everything(), "the pages are not what they were");
+    house.good(&format!("{line} --resume"));
+    let resumed = outcome(&house);
+    assert!(!house.has(KEPT), "what was kept outlived the evaluation");
+    house.good(line);
+    assert!(resumed == outcome(&house), "another result than that of an evaluation that nobody stopped");
+}
+
+#[test]
+fn a_run_killed_within_an_attack_goes_on_within_it() {
+    let house = House::new("within");
+    house.data();
+    // Of the attacks on two batches each has a page of its own; the others leave one a member.
+    let recipe = RECIPE.replace("epochs = 2", "epochs = 12").replace("ensemble-fgsm:20", "ensemble-pgd400:60");
+    house.write("mini.toml", recipe.replace("curve = [0, 8]", "curve = [0, 8, 40]").replace("pgd2:20", "pgd1000:60"));
+    let line = "run mini.toml --data data --out";
+    house.good(&format!("{line} whole --quiet"));
+    let mut resume = "";
+    let (ensemble, curve) = ("out/evaluation/snn.ensemble_pgd400", "out/evaluation/snn.curve-8");
+    for (folder, more) in [(ensemble, 1), (ensemble, 4), (curve, 1)] {
+        let before = pages_in(&house, folder);
+        let command = format!("{line} out {resume}");
+        let mut child = house.command(&command).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        while pages_in(&house, folder) < before + more {
+            std::thread::sleep(Duration::from_millis(2));
+            assert!(child.try_wait().unwrap().is_none(), "{command}: over before it could be killed");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        resume = "--resume";
+        assert!(pages_in(&house, folder) >= before + more);
+        if folder == ensemble {
+            let record = String::from_utf8(house.read("out/run.jsonl")).unwrap();
+            assert!(!record.contains("snn.ensemble_pgd400"), "{more}: it was over");
+        }
+    }
+    assert!(!house.has(ensemble), "what was kept of the ensemble outlived its result");
+    let said = house.good(&format!("{line} out --resume")).err;
+    assert!(said.contains("snn.curve-8: ") && said.contains(" batches were done before"), "{said}");
+    assert!(!house.has("out/evaluation") && !house.has("whole/evaluation"));
+    let (whole, report) = (house.json("whole/report.json"), house.json("out/report.json"));
+    for key in ["results", "images", "intervals", "ensemble", "checks", "curves", "firing", "gallery"] {
+        assert_eq!(whole[key], report[key], "{key}");
+    }
+    // The time before the kills counts.
+    let seconds = |name: &str| {
+        let phase = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == name);
+        phase.unwrap_or_else(|| panic!("no phase {name}"))["seconds"].as_f64().unwrap()
+    };
+    assert!(seconds("snn-ensemble-pgd400") > 0.0 && report["seconds"].as_f64().unwrap() > seconds("snn-ensemble-pgd400"));
+    // Begun anew, nothing of an attack under way is used.
+    house.write("out/evaluation/snn.ensemble_pgd400/question.txt", "another");
+    house.good(&format!("{line} out --set eval.snn=fgsm:5 --quiet"));
+    assert!(!house.has("out/evaluation"));
+}
+
+#[test]
+fn a_recipe_takes_every_attack_that_eval_takes() {
+    let house = House::new("names");
+    house.data();
+    house.write("mini.toml", RECIPE.replace("epochs = 2", "epochs = 1"));
+    let line = "run mini.toml --data data --set eval.curve_attack=apgd-ce2:10 --set eval.ann=autoattack:6,apgd-dlr3:20,square20:10,noise:60 \
+                --set eval.snn=fab-t3:5,sa-pgd3:20,autoattack:8,apgd-t3:10,ensemble-apgd-ce2:5 --set eval.eps=40 --seed 5";
+    let said = house.good(&format!("{line} --out out")).out;
+    let report = house.json("out/report.json");
+    let page = String::from_utf8(house.read("out/report.html")).unwrap();
+    for (key, images) in [
+        ("ann.autoattack", 6),
+        ("ann.apgd_dlr3", 20),
+        ("ann.square20", 10),
+        ("ann.noise", 60),
+        ("snn.fab_t3", 5),
+        ("snn.sa_pgd3", 20),
+        ("snn.autoattack", 8),
+        ("snn.apgd_t3", 10),
+        ("snn.ensemble_apgd_ce2", 5),
+    ] {
+        assert_eq!(report["images"][key], images, "{key}");
+        assert!(report["results"][key].is_number() && report["intervals"][key].is_array(), "{key}: {report}");
+        assert!(said.lines().any(|line| line.starts_with(&format!("{key} ")) && line.ends_with(&format!(" {images}"))), "{key}: {said}");
+    }
+    assert_eq!(report["curves"][0]["attack"], "APGD-CE-2");
+    for words in ["Spiking network under AutoAttack", "ReLU network under AutoAttack", "under SA-PGD-3", "FAB-T-100", "Can it be believed?"]
+    {
+        assert!(page.contains(words), "nothing about {words}");
+    }
+    // The same question, asked by itself, has the same answer, and the same is said of it.
+    for (network, images) in [("ann", 6), ("snn", 8)] {
+        let checks = format!("out/{network}.safetensors --data data --attack autoattack --images {images} --eps 40 --seed 5");
+        house.good(&format!("eval {checks} --json out.json --quiet"));
+        let (eval, key) = (house.json("out.json"), format!("{network}.autoattack"));
+        assert_eq!(report["results"][&key], eval["autoattack_acc"], "{network}");
+        let members = |list: &serde_json::Value| {
+            let of = |member: &serde_json::Value| (member["name"].clone(), member["accuracy"].clone());
+            list.as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(members(&report["ensemble"][&key]), members(&eval["members"]), "{network}");
+        assert_eq!(report["checks"][&key], eval["honesty"], "{network}");
+        assert!(page.contains(&format!("{:.1} % of the pixels' gradients", 100.0 * eval["honesty"]["zero_gradients"].as_f64().unwrap())));
+    }
+    assert_eq!(report["checks"].as_object().unwrap().len(), 2);
+    house.good(&format!("{line} --set eval.ann=[] --set eval.snn=fgsm:5 --set eval.checks=false --out out --quiet"));
+    assert!(house.json("out/report.json")["checks"].as_object().unwrap().is_empty());
+    assert!(!String::from_utf8(house.read("out/report.html")).unwrap().contains("believed"));
 }

@@ -25,8 +25,11 @@ fn a_run_leaves_checkpoints_a_record_and_a_report() {
         }
     }
     let names: Vec<&str> = report["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect();
-    let phases = ["ann-train", "ann-pgd3", "calibrate", "snn-finetune", "snn-infer", "snn-ensemble-fgsm"];
-    assert_eq!(names, [phases.map(str::to_string), phases.map(|name| format!("natural.{name}"))].concat());
+    let phases = ["ann-train", "ann-pgd3", "ann-checks", "calibrate", "snn-finetune", "snn-infer", "snn-ensemble-fgsm", "snn-checks"];
+    // The honesty checks are for numbers that are to be high.
+    let natural = phases.iter().filter(|name| !name.ends_with("checks")).map(|name| format!("natural.{name}"));
+    assert_eq!(names, phases.map(str::to_string).into_iter().chain(natural).collect::<Vec<_>>());
+    assert_eq!(report["checks"].as_object().unwrap().keys().collect::<Vec<_>>(), ["ann.pgd3", "snn.ensemble_fgsm"]);
     for phase in report["phases"].as_array().unwrap() {
         assert!(phase["seconds"].as_f64().unwrap() >= 0.0 && phase["images_per_s"].as_f64().unwrap() > 0.0, "{phase}");
     }
@@ -54,7 +57,7 @@ fn a_run_leaves_checkpoints_a_record_and_a_report() {
         assert!(house.read(&format!("out/{file}")) == house.read(&format!("one/{file}")), "{file} differs between 1 and 2 threads");
     }
     let one = house.json("one/report.json");
-    for key in ["results", "ensemble", "curves", "firing", "gallery"] {
+    for key in ["results", "ensemble", "checks", "curves", "firing", "gallery"] {
         assert_eq!(report[key], one[key], "{key}");
     }
     house.good("run mini.toml --data data --out other --seed 6 --quiet");
@@ -141,6 +144,13 @@ fn a_finetuned_run_records_the_network_that_it_trains() {
     house.good(&finetune("leaky", "out/recipe.toml", "again"));
     assert!(house.read("out/snn.safetensors") == house.read("again/snn.safetensors"), "the kept recipe trains another network");
     house.refused(2, &format!("{} --resume", finetune("plain", "mini.toml", "out")), &["leak was 0.75 and is 1"]);
+    // Other weights under the same settings are another run; the name of their file does not matter.
+    house.good(&format!("{convert} --leak 0.75 --reset soft --scale 0.5 --out scaled"));
+    let weights = house.json("out/report.json")["weights"].as_str().unwrap().to_string();
+    let words = ["out", weights.as_str(), "give the checkpoint that it began with", "--out"];
+    house.refused(2, &format!("{} --resume", finetune("scaled", "mini.toml", "out")), &words);
+    house.write("moved", house.read("leaky"));
+    house.good(&format!("{} --resume", finetune("moved", "mini.toml", "out")));
     house.good(&format!("{} --resume", finetune("leaky", "mini.toml", "out")));
 }
 

@@ -88,6 +88,7 @@ struct Heard(Mutex<Vec<String>>);
 impl Watch for Heard {
     fn begin(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64) {}
+    fn within(&self, _: f64, _: u64) {}
     fn remark(&self, _: &str) {}
     fn end(&self, line: &str) {
         self.0.lock().unwrap().push(line.to_string());

@@ -1,6 +1,6 @@
 //! Judges of the program: naive f64 oracles, an independent f64 tape, the parity data, closeness.
 //!
-//! Nothing here but `devices` and `program` (the ways in and out) looks at the program: each judge is written from the equations alone.
+//! Nothing here but `devices` and `program` (the ways in and out) and `victims` (what attacks are tried on) looks at the program: each judge is written from the equations alone.
 //! `naive` (layers), `neuron`, `losses` are direct formulas, which `caltrop selftest` carries too; `tape` differentiates
 //! elementary operations and `network` builds whole networks on it; `tests/oracle.rs` holds them against each other,
 //! against finite differences and against the parity data.
@@ -22,5 +22,6 @@ pub mod parity;
 pub mod plan;
 pub mod program;
 pub mod tape;
+pub mod victims;
 
 pub use caltrop::selftest::naive::{self, losses, neuron};

@@ -3,28 +3,32 @@
 mod kept;
 mod lens;
 mod outputs;
+mod radius;
 
 pub use lens::{check_steps, lens, set_steps, suits};
+pub use radius::NormArg;
 
 use super::args::{Common, Eval};
 use super::commands::{dataset_of, device, fits};
 use super::progress::Shown;
-use super::version;
 use crate::attack::{AUTOATTACK, Attack, autoattack};
 use crate::base::{Result, file, usage};
 use crate::checkpoint;
-use crate::data;
 use crate::device::Device;
-use crate::drive::{Member, Members, PassOn, Question, Watch, evaluate_with, examine};
+use crate::drive::{Member, Members, PassOn, Question, Radius, Watch, examine};
 use crate::nn::Model;
+use kept::Kept;
 use outputs::Outcome;
 use serde_json::json;
+
+/// Runs of an attack, at most.
+const MOST_RESTARTS: usize = 1000;
 
 /// Measure, print, and write what was asked for.
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attacks = attacks(args)?;
-    let lens = lens(&args.lens)?;
-    attacks.iter().try_for_each(|&attack| check(args, attack).and_then(|()| lens::follows(lens, attack, args.eot)))?;
+    let (lens, radius) = (lens(&args.lens)?, radius::radius(args)?);
+    attacks.iter().try_for_each(|&attack| check(args, attack, radius).and_then(|()| lens::follows(lens, attack, args.eot)))?;
     let device = device(common)?;
     for path in [&args.json, &args.save, &args.grid, &args.report].into_iter().flatten() {
         file::writable(path)?;
@@ -33,6 +37,7 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     set_steps(&mut model, "--steps", args.steps)?;
     let source = source(args, &device)?;
     suits(&args.lens, source.as_ref().unwrap_or(&model))?;
+    radius::fits(radius, model.spec().input)?;
     let data = dataset_of(&args.checkpoint, &meta, args.dataset.as_deref(), args.data.as_deref(), common)?;
     fits(&model, &data).map_err(|error| error.within(args.checkpoint.display()))?;
     let count = args.images.unwrap_or(data.test.len());
@@ -43,12 +48,13 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         images: &data.test,
         count,
         members: match attacks[..] {
-            [attack] if args.ensemble => Member::all(attack, Members::Ensemble, lens),
+            [attack] if args.ensemble => Member::all(Members::Ensemble(attack), lens),
             _ => attacks.iter().map(|&attack| Member { attack, lens }).collect(),
         },
         source: source.as_ref(),
         draws: args.eot.unwrap_or(1),
-        eps: args.eps,
+        restarts: args.restarts,
+        radius,
         seed: args.seed,
         pass_on: if args.fast || attacks.len() > 1 { PassOn::Survivors } else { PassOn::All },
     };
@@ -58,21 +64,10 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
             "--eot {draws}: the forward of a network in eval mode is deterministic, so this is the mean of {draws} equal gradients"
         ));
     }
-    let held = [
-        format!("checkpoint {}", data::fetch::checksum(&args.checkpoint)?),
-        format!("images {} of {}", count, data.test.fingerprint()),
-        match (&args.source, &source) {
-            (Some(path), Some(source)) => format!("source {}, T = {}", data::fetch::checksum(path)?, source.spec().steps),
-            _ => "source itself".to_string(),
-        },
-        format!("{} draws", question.draws),
-        format!("T = {}, {:?}, {}", model.spec().steps, device.precision(), version()),
-    ];
-    let store = kept::store(args, &question, &held, &watch)?;
-    let answer = evaluate_with(&model, &question, store, &watch)?;
+    let (answer, kept) = Kept::evaluate(args, &model, &question, &watch)?;
     let curve: &[usize] = if args.curve { &[10, 100, 1000] } else { &[] };
     let honesty = match attacks[0].asks_a_network() && !args.no_checks {
-        true => examine(&model, &question, &answer, curve, &watch)?,
+        true => kept.resumable(examine(&model, &question, &answer, curve, &watch))?,
         false => None,
     };
     let attack = if attacks.len() > 1 { AUTOATTACK } else { attacks[0].name() };
@@ -90,10 +85,11 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
         let one = attacks[0].iterations().filter(|_| attacks.len() == 1);
         let more = json!({
             "ensemble": args.ensemble, "fast": args.fast, "iterations": one, "steps": model.spec().steps, "device": device.describe(),
-            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot,
+            "source": args.source, "source_steps": source.as_ref().map(|source| source.spec().steps), "eot": args.eot, "restarts": args.restarts,
         });
         outcome.json(path, more)?;
     }
+    kept.clear()?;
     outcome.tell()
 }
 
@@ -104,6 +100,9 @@ fn attacks(args: &Eval) -> Result<Vec<Attack>> {
     }
     if args.iterations.is_some() {
         return Err(usage!("--iterations: {AUTOATTACK} has lengths of its own; leave it out"));
+    }
+    if args.restarts != 1 {
+        return Err(usage!("--restarts: {AUTOATTACK} has runs of its own; leave it out, or name one of its attacks"));
     }
     if args.ensemble {
         return Err(usage!("--ensemble: {AUTOATTACK} looks through one lens; leave it out, or use --attack apgd-ce --ensemble"));
@@ -119,10 +118,8 @@ fn source(args: &Eval, device: &Device) -> Result<Option<Model>> {
     Ok(Some(source))
 }
 
-fn check(args: &Eval, attack: Attack) -> Result<()> {
-    if !(0.0..=255.0).contains(&args.eps) {
-        return Err(usage!("--eps {}: must be between 0 and 255 (it counts in 1/255)", args.eps));
-    }
+fn check(args: &Eval, attack: Attack, radius: Radius) -> Result<()> {
+    attack.knows(radius.norm)?;
     if args.images == Some(0) {
         return Err(usage!("--images 0: at least 1 image is needed"));
     }
@@ -130,6 +127,12 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     check_steps("--source-steps", args.source_steps)?;
     if args.source.is_some() && !attack.asks_a_network() {
         return Err(usage!("--source: {} asks no network, so nothing can transfer; leave it out", attack.name()));
+    }
+    if !(1..=MOST_RESTARTS).contains(&args.restarts) {
+        return Err(usage!("--restarts {}: must be between 1 and {MOST_RESTARTS}", args.restarts));
+    }
+    if args.restarts > 1 && !attack.is_random() {
+        return Err(usage!("--restarts: {} draws nothing, so every run is the same; leave it out", attack.name()));
     }
     if args.eot == Some(0) {
         return Err(usage!("--eot 0: at least 1 forward is needed"));
@@ -140,7 +143,7 @@ fn check(args: &Eval, attack: Attack) -> Result<()> {
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }
-    if args.eps == 0.0 && attack != Attack::Identity {
+    if radius.size == 0.0 && attack != Attack::Identity {
         return Err(usage!("--eps 0: no pixel may move; use --attack none for clean accuracy"));
     }
     if args.curve && (args.no_checks || !attack.asks_a_network()) {

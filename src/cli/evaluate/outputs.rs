@@ -4,8 +4,9 @@ use super::super::{say, version};
 use crate::base::{Result, fail, file};
 use crate::checkpoint::{self, Kind};
 use crate::data::{Dataset, Images};
-use crate::drive::{Answer, Grade, Honesty, Question};
-use crate::record::{Gallery, GalleryItem, wilson, with_interval};
+use crate::drive::{self, Answer, Grade, Honesty, Question};
+use crate::ops::pixel::Norm;
+use crate::record::{Gallery, wilson, with_interval};
 use crate::report;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -56,12 +57,18 @@ impl Outcome<'_> {
             let name = score.member.label(&question.members);
             json!({"name": name, "accuracy": score.accuracy, "ci95": ci95(score.accuracy), "first_to_break": score.kills})
         };
+        // RobustBench's words.
+        let (norm, unit) = match question.radius.norm {
+            Norm::Linf => ("Linf", "1/255"),
+            Norm::L2 => ("L2", "1"),
+        };
         let mut result = json!({
             "clean_acc": answer.clean, "clean_ci95": ci95(answer.clean), "robust_acc": answer.robust,
-            "robust_ci95": ci95(answer.robust), "attack": attack, "eps": question.eps, "images": answer.images, "seed": question.seed,
+            "robust_ci95": ci95(answer.robust), "attack": attack, "norm": norm, "eps": question.radius.size, "eps_unit": unit,
+            "images": answer.images, "seed": question.seed,
             "seconds": answer.seconds, "version": version(), "members": answer.members.iter().map(member).collect::<Vec<_>>(),
             "recheck": {"farthest": answer.recheck.farthest, "changed": answer.recheck.changed},
-            "honesty": honesty.map(Outcome::measured),
+            "honesty": honesty.map(Honesty::recorded),
         });
         let Value::Object(object) = &mut result else { unreachable!("json! of an object") };
         if *attack == crate::attack::AUTOATTACK {
@@ -72,19 +79,6 @@ impl Outcome<'_> {
         }
         let text = serde_json::to_string_pretty(&result).map_err(|cause| fail!("json: {cause}"))? + "\n";
         file::write(path, text.as_bytes())
-    }
-
-    fn measured(honesty: &Honesty) -> Value {
-        let verdict = |(grade, text): (Grade, String)| json!({"sound": grade == Grade::Sound, "text": text});
-        let counts = |[searched, broken]: [usize; 2]| json!({"survivors": searched, "broken": broken});
-        json!({
-            "images": honesty.images, "zero_gradients": honesty.zero_gradients, "blind_images": honesty.blind,
-            "support": honesty.support.iter().map(|(layer, share)| json!({"layer": layer, "share": share})).collect::<Vec<_>>(),
-            "ascent": honesty.ascent, "square": counts(honesty.search), "transfer": counts(honesty.transfer),
-            "deterministic": honesty.deterministic, "probabilities": honesty.probabilities,
-            "curve": honesty.curve.iter().map(|(length, accuracy)| json!({"iterations": length, "robust_acc": accuracy})).collect::<Vec<_>>(),
-            "verdicts": honesty.verdicts().into_iter().map(verdict).collect::<Vec<_>>(),
-        })
     }
 
     /// The adversarial images as tensors.
@@ -115,15 +109,14 @@ impl Outcome<'_> {
     pub fn page(&self, path: &Path, checkpoint: &str) -> Result<()> {
         let (answer, question) = (self.answer, self.question.to_string());
         let member = |score: &crate::drive::Score| (score.member.label(&self.question.members), score.accuracy, score.kills);
-        let verdicts = self.honesty.map(Honesty::verdicts).unwrap_or_default();
+        let checks = self.honesty.map(Honesty::recorded);
         let page = report::attacked(&report::Attacked {
             names: [checkpoint, self.data.name, &question],
             images: answer.images,
             clean: answer.clean,
             robust: answer.robust,
             members: answer.members.iter().map(member).collect(),
-            verdicts: verdicts.into_iter().map(|(grade, text)| (grade == Grade::Sound, text)).collect(),
-            ascent: self.honesty.map_or(&[], |honesty| &honesty.ascent),
+            checks: checks.as_ref(),
             gallery: &self.gallery(),
             seconds: answer.seconds,
             version: &version(),
@@ -134,24 +127,10 @@ impl Outcome<'_> {
     /// The first images that were right when clean.
     fn gallery(&self) -> Gallery {
         const SHOWN: usize = 20;
-        let (answer, images) = (self.answer, self.question.images);
-        let class = |k: usize| self.data.class_name(k);
-        let item = |id: usize| {
-            let label = usize::from(images.labels[id]);
-            let pixels = &answer.adversarial[id * images.size()..(id + 1) * images.size()];
-            let seen = |index: usize| class(usize::try_from(answer.predicted[index][id]).unwrap_or(usize::MAX));
-            GalleryItem {
-                label,
-                label_name: class(label),
-                clean: images.image(id).to_vec(),
-                adversarial: pixels.iter().map(|x| (x * 255.0).round() as u8).collect(),
-                predicted_clean: seen(0),
-                predicted_adversarial: seen(1),
-                track: String::new(),
-            }
-        };
-        let right = |&id: &usize| answer.predicted[0][id] == i32::from(images.labels[id]);
-        let items = (0..answer.images).filter(right).take(SHOWN).map(item).collect();
-        Gallery { height: images.height, width: images.width, channels: images.channels, items }
+        let (answer, labels) = (self.answer, &self.question.images.labels);
+        let right = |&id: &usize| answer.predicted[0][id] == i32::from(labels[id]);
+        let places = (0..answer.images).filter(right).take(SHOWN);
+        let [clean, attacked] = &answer.predicted;
+        drive::gallery(self.data, places, &answer.adversarial, [clean, attacked], "")
     }
 }

@@ -10,7 +10,7 @@ mod unpack;
 
 pub use packages::{PACKAGES, package};
 
-use super::fingerprint::hex;
+use super::hex;
 use crate::base::watch::{self, Watch};
 use crate::base::{Error, Kind, Result, fail, file, usage};
 use md5::{Digest, Md5};

@@ -1,6 +1,7 @@
 //! The members of an attack on batch after batch: made call by call, or, where the device can, recorded and replayed.
 
 use super::Member;
+use super::counted::{Counted, Counting, Told};
 use crate::attack::{Attack, Expected, Noise, Targets, Victim, fgsm_many};
 use crate::autodiff::{Credit, Lens};
 use crate::base::Result;
@@ -8,6 +9,7 @@ use crate::device::{Recording, Workspace};
 use crate::drive::inputs::Inputs;
 use crate::drive::seen::{Remembering, Seen};
 use crate::nn::Model;
+use crate::ops::pixel::Ball;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
@@ -40,8 +42,8 @@ struct Recorded {
 }
 
 impl<'a> Attacker<'a> {
-    /// For these members, FGSM's together unless each is to be `alone`; l-inf radius `eps` in pixels of [0,1].
-    pub fn new(model: &'a Model, members: &[Member], alone: bool, eps: f32, noise: Noise) -> Attacker<'a> {
+    /// For these members, FGSM's together unless each is to be `alone`; in `ball` around each image.
+    pub fn new(model: &'a Model, members: &[Member], alone: bool, ball: Ball, noise: Noise) -> Attacker<'a> {
         let together = |one: &Member, other: &Member| !alone && one.attack == Attack::Fgsm && other.attack == Attack::Fgsm;
         let mut groups: Vec<Group> = Vec::new();
         for members in members.chunk_by(together) {
@@ -49,7 +51,7 @@ impl<'a> Attacker<'a> {
             groups.push(Group { members: members.to_vec(), first, warm: None, recorded: None });
         }
         let workspace = model.device().workspace().filter(|_| members.iter().any(|member| member.attack.is_recordable()));
-        Attacker { task: Task { model, eps, noise, draws: 1 }, groups, workspace }
+        Attacker { task: Task { model, ball, noise, draws: 1 }, groups, workspace }
     }
 
     /// With gradients that are means over `draws` forwards.
@@ -64,11 +66,13 @@ impl<'a> Attacker<'a> {
         self.groups.iter().map(|group| group.first..group.first + group.members.len()).collect()
     }
 
-    /// The adversarial images of each member of one of the [`Attacker::groups`].
-    pub fn perturb(&mut self, group: &Range<usize>, targets: &Targets) -> Result<Vec<Tensor>> {
+    /// The adversarial images of each member of one of the [`Attacker::groups`], in its run `run`. `told` hears of
+    /// every iteration of what goes call by call.
+    pub fn perturb(&mut self, group: &Range<usize>, run: usize, targets: &Targets, told: Told) -> Result<Vec<Tensor>> {
         let Attacker { task, groups, workspace } = self;
+        let task = Task { noise: Noise { restart: run as u64, ..task.noise }, ..*task };
         let group = groups.iter_mut().find(|known| known.first == group.start);
-        group.map_or_else(|| Ok(Vec::new()), |group| group.perturb(*task, workspace.as_ref(), targets))
+        group.map_or_else(|| Ok(Vec::new()), |group| group.perturb(task, workspace.as_ref(), targets, told))
     }
 
     /// A group has no more batches: drop its recording.
@@ -89,67 +93,54 @@ impl<'a> Attacker<'a> {
 #[derive(Clone, Copy)]
 struct Task<'a> {
     model: &'a Model,
-    eps: f32,
+    ball: Ball,
     noise: Noise,
     draws: usize,
 }
 
 impl Task<'_> {
-    /// Call by call, the host taking part; `first` is the number of the first of `members`.
-    fn perturb_with(&self, targets: &Targets, members: &[Member], first: usize) -> Result<Vec<Tensor>> {
-        let noise = |member| Noise { member, ..self.noise };
-        let perturb = |(number, member): (u64, &Member)| {
-            let seen = self.victim(member.lens);
-            let victim = Expected { victim: &*seen, draws: self.draws };
-            member.attack.perturb(&victim, targets, member.lens, self.eps, &noise(number))
-        };
-        (first as u64..).zip(members).map(perturb).collect()
-    }
-
-    fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        match members {
-            [Member { attack: Attack::Fgsm, .. }, ..] => {
-                let victim = Expected { victim: &Seen { model: self.model }, draws: self.draws };
-                let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
-                fgsm_many(&victim, targets, &lenses, self.eps)
-            }
-            _ => {
-                let perturb = |member: &Member| {
-                    let seen = self.victim(member.lens);
-                    let victim = Expected { victim: &*seen, draws: self.draws };
-                    member.attack.perturb_from(&victim, targets, member.lens, self.eps, start)
-                };
-                members.iter().map(perturb).collect()
-            }
-        }
-    }
-
-    /// The network under an attack through `lens`.
-    fn victim(&self, lens: Lens) -> Box<dyn Victim + '_> {
-        match lens {
+    /// What each of `members`, which are a [`Group`]'s, makes of `targets`, from a `start` that was drawn before; an attack in
+    /// which the host takes part draws as it goes.
+    fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>, told: Told) -> Result<Vec<Tensor>> {
+        let Some(&Member { attack, lens }) = members.first() else { return Ok(Vec::new()) };
+        let seen: Box<dyn Victim + '_> = match lens {
             Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(self.model)),
             _ => Box::new(Seen { model: self.model }),
+        };
+        let expected = Expected { victim: &*seen, draws: self.draws };
+        // It tells of each of the attack's iterations.
+        let counting = if attack.is_white_box() { Counting::Gradients } else { Counting::Logits };
+        let victim = Counted::new(&expected, counting, attack.answers(self.model.spec().classes), told);
+        if attack == Attack::Fgsm {
+            let lenses: Vec<_> = members.iter().map(|member| member.lens).collect();
+            return fgsm_many(&victim, targets, &lenses, self.ball);
         }
+        let made = match attack.is_recordable() {
+            true => attack.perturb_from(&victim, targets, lens, self.ball, start),
+            false => attack.perturb(&victim, targets, lens, self.ball, &self.noise),
+        };
+        Ok(vec![made?])
     }
 }
 
 impl Group {
-    fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets) -> Result<Vec<Tensor>> {
+    fn perturb(&mut self, task: Task, workspace: Option<&Workspace>, targets: &Targets, told: Told) -> Result<Vec<Tensor>> {
         let Some(Member { attack, .. }) = self.members.first() else { return Ok(Vec::new()) };
+        let task = Task { noise: Noise { member: self.first as u64, ..task.noise }, ..task };
         if !attack.is_recordable() {
-            return task.perturb_with(targets, &self.members, self.first);
+            return task.perturb(targets, &self.members, None, told);
         }
-        let start = attack.start(targets, task.eps, &Noise { member: self.first as u64, ..task.noise })?;
+        let start = attack.start(targets, task.ball, &task.noise)?;
         let batch = targets.images.shape()[0];
         let fits = self.recorded.as_ref().is_some_and(|recorded| recorded.inputs.batch() == batch);
         let Some(workspace) = workspace.filter(|_| fits || self.warm == Some(batch)) else {
             self.warm = Some(batch);
-            return task.perturb(targets, &self.members, start.as_ref());
+            return task.perturb(targets, &self.members, start.as_ref(), told);
         };
         if !fits {
             let inputs = Inputs::of(targets, start.as_ref());
             let (adversarial, recording) =
-                workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start()))?;
+                workspace.record(|| task.perturb(&inputs.targets(targets.ids), &self.members, inputs.start(), &|_| ()))?; // nothing runs yet
             self.recorded = Some(Recorded { recording, inputs, adversarial });
         } else if let Some(recorded) = &mut self.recorded {
             recorded.inputs.overwrite(targets, start.as_ref());

@@ -4,15 +4,16 @@
 //! the attack failed rather than that the network is robust.
 
 use super::{Answer, Question, classes};
-use crate::attack::{Attack, Noise, Targets, Victim, Walk};
+use crate::attack::{Attack, Noise, Targets, Victim, Walk, step};
 use crate::autodiff::{Credit, Keep, Lens, Pass, SurrogateKind};
 use crate::base::{Result, ensure};
 use crate::drive::seen::Seen;
 use crate::drive::train::upload;
 use crate::drive::watch::{self, Watch};
 use crate::nn::Model;
-use crate::ops::{loss, pixel};
-use crate::record::with_interval;
+use crate::ops::loss;
+use crate::ops::pixel::{self, Ball};
+use crate::record::{Checks, Length, Search, Support, Verdict, with_interval};
 use crate::tensor::Tensor;
 
 /// Images that are looked at.
@@ -64,7 +65,7 @@ pub fn examine(model: &Model, question: &Question, answer: &Answer, curve: &[usi
     let Some(member) = question.members.first().filter(|_| !right.is_empty()) else { return Ok(None) };
     watch.begin("honesty checks", 0);
     let source = question.source.unwrap_or(model);
-    let (lens, eps) = (if member.attack.is_white_box() { member.lens } else { Lens::default() }, (question.eps / 255.0) as f32);
+    let (lens, ball) = (if member.attack.is_white_box() { member.lens } else { Lens::default() }, question.radius.ball());
     let batch = question.images.gather(&right)?;
     let (images, labels) = upload(source, &batch);
     let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
@@ -84,14 +85,14 @@ pub fn examine(model: &Model, question: &Question, answer: &Answer, curve: &[usi
         let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
         // Draws of their own: those of the attack have been tried.
         let noise = Noise::new(question.seed, 1);
-        let adversarial = attack.perturb(&Seen { model }, &targets, lens, eps, &noise)?;
+        let adversarial = attack.perturb(&Seen { model }, &targets, lens, ball, &noise)?;
         let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
         Ok([survivors.len(), seen.iter().zip(&batch.labels).filter(|(seen, label)| seen != label).count()])
     };
     let (mut points, mut robust) = (Vec::new(), vec![true; right.len()]);
     for &length in curve {
         let attack = Attack::Pgd { iterations: length };
-        let adversarial = attack.perturb(&victim, &targets, lens, eps, &Noise::new(question.seed, 0))?;
+        let adversarial = attack.perturb(&victim, &targets, lens, ball, &Noise::new(question.seed, 0))?;
         let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
         robust.iter_mut().zip(seen).zip(&batch.labels).for_each(|((robust, seen), &label)| *robust = seen == label);
         points.push((length, 100.0 * robust.iter().filter(|&&robust| robust).count() as f64 / right.len() as f64));
@@ -102,7 +103,7 @@ pub fn examine(model: &Model, question: &Question, answer: &Answer, curve: &[usi
         zero_gradients: zeros(&gradient) as f64 / gradient.len() as f64,
         blind: gradient.chunks_exact(size.max(1)).filter(|image| zeros(image) == size).count(),
         support: support(source, &images, lens)?,
-        ascent: ascent(&victim, &targets, lens, eps, iterations, question.seed)?,
+        ascent: ascent(&victim, &targets, lens, ball, iterations, question.seed)?,
         search: broken(Attack::Square { queries: QUERIES }, Lens::default())?,
         transfer: if model.spec().steps == 0 { [0, 0] } else { broken(Attack::Pgd { iterations: 10 }, Lens::Act)? },
         deterministic: deterministic(model, &images, &own)?,
@@ -127,9 +128,9 @@ fn respond(victim: &Seen, targets: &Targets, images: &Tensor, lens: Lens) -> Res
 }
 
 /// The mean loss at the start of PGD and after each of its steps.
-fn ascent(victim: &Seen, targets: &Targets, lens: Lens, eps: f32, iterations: usize, seed: u64) -> Result<Vec<f64>> {
-    let walk = Walk::new(eps, iterations);
-    let start = Attack::Pgd { iterations }.start(targets, eps, &Noise::new(seed, 0))?;
+fn ascent(victim: &Seen, targets: &Targets, lens: Lens, ball: Ball, iterations: usize, seed: u64) -> Result<Vec<f64>> {
+    let walk = Walk::new(ball, iterations);
+    let start = Attack::Pgd { iterations }.start(targets, ball, &Noise::new(seed, 0))?;
     let mut adv = match &start {
         Some(start) => pixel::displace(targets.images, start, 1.0)?,
         None => targets.images.clone(),
@@ -139,7 +140,7 @@ fn ascent(victim: &Seen, targets: &Targets, lens: Lens, eps: f32, iterations: us
         watch::check()?;
         let (gradient, loss) = respond(victim, targets, &adv, lens)?;
         losses.push(loss);
-        adv = pixel::signed_step(targets.images, &adv, &gradient, walk.alpha, eps)?;
+        adv = step(targets.images, &adv, &gradient, walk.alpha, ball)?;
     }
     losses.push(respond(victim, targets, &adv, lens)?.1);
     Ok(losses)
@@ -174,6 +175,24 @@ fn deterministic(model: &Model, images: &Tensor, logits: &[f32]) -> Result<bool>
 }
 
 impl Honesty {
+    /// As it is recorded.
+    pub fn recorded(&self) -> Checks {
+        let search = |[survivors, broken]: [usize; 2]| Search { survivors, broken };
+        Checks {
+            images: self.images,
+            zero_gradients: self.zero_gradients,
+            blind_images: self.blind,
+            support: self.support.iter().map(|(layer, share)| Support { layer: layer.clone(), share: *share }).collect(),
+            ascent: self.ascent.clone(),
+            square: search(self.search),
+            transfer: search(self.transfer),
+            deterministic: self.deterministic,
+            probabilities: self.probabilities,
+            curve: self.curve.iter().map(|&(iterations, robust_acc)| Length { iterations, robust_acc }).collect(),
+            verdicts: self.verdicts().into_iter().map(|(grade, text)| Verdict { sound: grade == Grade::Sound, text }).collect(),
+        }
+    }
+
     /// What the measurements say, in words, the doubtful ones first.
     pub fn verdicts(&self) -> Vec<(Grade, String)> {
         let mut all = vec![self.gradients(), self.ascends()];

@@ -1,34 +1,37 @@
 //! Accuracy, clean and under attack.
 //!
-//! Members attack one after another, each all images that are right when clean (or all that are still right), in full batches;
-//! every batch that is done may be kept on disk. At the end each adversarial image is judged once more.
+//! Members attack one after another, each all images that are right when clean (or all that are still right), in full batches,
+//! and its restarts what is left; every batch that is done may be kept on disk. At the end each adversarial image is judged once more.
 
 mod attacker;
 mod batches;
 mod board;
+mod counted;
 mod honesty;
+mod radius;
 mod store;
+mod trial;
 
 pub use honesty::{Grade, Honesty, examine};
+pub use radius::Radius;
 pub use store::{Page, Store};
 
 use super::recipe::Members;
-use super::seen::Seen;
 use super::train::upload;
 use super::watch::{self, Watch};
-use crate::attack::{Attack, Noise, Targets, Victim, ensemble};
+use crate::attack::{Attack, autoattack, ensemble};
 use crate::autodiff::{Keep, Lens, Pass};
-use crate::base::{Error, Result, ensure, usage};
+use crate::base::{Result, ensure, usage};
+use crate::checkpoint;
 use crate::data::Images;
 use crate::nn::{Activity, Model};
 use crate::ops::{loss, reduce};
 use crate::record::with_interval;
 use crate::tensor::Tensor;
-use attacker::Attacker;
-use batches::{Again, in_batches};
 use board::Board;
 use std::fmt;
 use std::time::Instant;
+use trial::Trial;
 
 /// One attack through one lens.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,11 +43,12 @@ pub struct Member {
 }
 
 impl Member {
-    /// An attack through one lens, or through all 19 of the ensemble.
-    pub fn all(attack: Attack, members: Members, lens: Lens) -> Vec<Member> {
+    /// All of `members`, through `lens` or those of the ensemble.
+    pub fn all(members: Members, lens: Lens) -> Vec<Member> {
         match members {
-            Members::One => vec![Member { attack, lens }],
-            Members::Ensemble => ensemble().into_iter().map(|lens| Member { attack, lens }).collect(),
+            Members::One(attack) => vec![Member { attack, lens }],
+            Members::Ensemble(attack) => ensemble().map(|lens| Member { attack, lens }).to_vec(),
+            Members::AutoAttack => autoattack().map(|attack| Member { attack, lens }).to_vec(),
         }
     }
 }
@@ -61,8 +65,10 @@ pub struct Question<'a> {
     pub source: Option<&'a Model>,
     /// Forwards a gradient is the mean of, at least 1.
     pub draws: usize,
-    /// l-inf radius in 1/255.
-    pub eps: f64,
+    /// Runs of each member, at least 1, each from draws of its own on what the last left right.
+    pub restarts: usize,
+    /// How far from the clean image an adversarial one may be.
+    pub radius: Radius,
     /// Seed of the noise.
     pub seed: u64,
     /// Whether later members see survivors alone.
@@ -70,23 +76,52 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Every member on each of the first `count` images, made on the network that is judged.
+    /// Every member on each of the first `count` images, made on the network that is judged, within `eps`/255 in l-inf.
     pub fn new(images: &'a Images, count: usize, members: Vec<Member>, eps: f64, seed: u64) -> Question<'a> {
-        Question { images, count, members, source: None, draws: 1, eps, seed, pass_on: PassOn::All }
+        Question { images, count, members, source: None, draws: 1, restarts: 1, radius: Radius::linf(eps), seed, pass_on: PassOn::All }
+    }
+
+    /// All that the answer of `model` depends on as text, to tell by which question a [`Store`]'s pages answer; `version` is the
+    /// program's.
+    pub fn text(&self, model: &Model, version: &str) -> String {
+        let network = |model: &Model| format!("{} of {:?}", checkpoint::fingerprint(model), model.spec());
+        let members = self.members.iter().map(|member| format!("{} {}\n", member.attack, member.lens)).collect::<String>();
+        format!(
+            "{self}: {} runs each within {}, seed {}, {:?}, {} draws\nnetwork {}\nsource {}\n{} images of {}\n{:?}, {version}\n{members}",
+            self.restarts,
+            self.radius,
+            self.seed,
+            self.pass_on,
+            self.draws,
+            network(model),
+            self.source.map_or("itself".to_string(), network),
+            self.count,
+            self.images.fingerprint(),
+            model.device().precision(),
+        )
     }
 }
 
 impl fmt::Display for Question<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let radius = self.radius;
+        let again = if self.restarts > 1 { format!(" with {} restarts", self.restarts) } else { String::new() };
         match self.members.as_slice() {
             [Member { attack: Attack::Identity, .. }] => f.write_str("clean"),
-            [Member { attack, .. }] => write!(f, "{attack} at {}/255", self.eps),
+            [Member { attack, .. }] => write!(f, "{attack}{again} at {radius}"),
             [Member { attack, .. }, rest @ ..] if rest.iter().any(|other| other.attack != *attack) => {
-                write!(f, "AutoAttack at {}/255", self.eps)
+                write!(f, "AutoAttack{again} at {radius}")
             }
-            [Member { attack, .. }, ..] => write!(f, "ensemble {attack} at {}/255", self.eps),
+            [Member { attack, .. }, ..] => write!(f, "ensemble {attack}{again} at {radius}"),
             [] => f.write_str("nothing"),
         }
+    }
+}
+
+impl Members {
+    /// Which images each of them attacks: AutoAttack's four are a cascade.
+    pub fn pass_on(self) -> PassOn {
+        if self == Members::AutoAttack { PassOn::Survivors } else { PassOn::All }
     }
 }
 
@@ -129,25 +164,18 @@ pub struct Answer {
     pub survived: Vec<bool>,
     /// What judging all adversarial images once more showed.
     pub recheck: Recheck,
-    /// Wall time.
+    /// Wall time, with that of the pages it went on from.
     pub seconds: f64,
 }
 
 /// Every adversarial image, judged once more by a forward of its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recheck {
-    /// The largest distance of a pixel from its clean one, in 1/255.
+    /// The largest distance of an adversarial image from its clean one, in the radius' unit.
     pub farthest: f64,
     /// Images that were judged otherwise than before; the second verdict counts. On the CPU none.
     pub changed: usize,
 }
-
-/// Images attacked together. Two threads share out slices of a few, so more gain nothing on a CPU; attacks that take very many
-/// forwards go in smaller batches, since what a killed evaluation loses is the batch under way.
-const BATCH: usize = 128;
-const LONG_BATCH: usize = 32;
-/// Iterations from which an attack is long.
-const LONG: usize = 1000;
 
 /// Attack the first images and judge on the network itself. Images wrong when clean count as not robust.
 ///
@@ -156,32 +184,36 @@ pub fn evaluate(model: &Model, question: &Question, watch: &dyn Watch) -> Result
     evaluate_with(model, question, None, watch)
 }
 
-/// As [`evaluate`], with the pages of an earlier try in and this one's pages out.
+/// As [`evaluate`], with the pages of an earlier try in and this one's pages out. They stay until the caller has recorded the
+/// answer; nothing was written if one batch was all.
 ///
 /// Errors: also the disk's.
-pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
+pub fn evaluate_with(model: &Model, question: &Question, store: Option<(&mut Store, Vec<Page>)>, watch: &dyn Watch) -> Result<Answer> {
     let source = question.source.unwrap_or(model);
     alike(source, model)?;
     let ensemble = question.members.iter().any(|member| member.lens != question.members[0].lens);
     if source.spec().steps == 0 && ensemble {
         return Err(usage!("--ensemble: this network has no spikes (T = 0), so all gradient variants are one; leave --ensemble out"));
     }
-    question.members.iter().try_for_each(|member| member.attack.suits(model.spec().classes))?;
+    let suits = |Member { attack, .. }: &Member| attack.knows(question.radius.norm).and_then(|()| attack.suits(model.spec().classes));
+    question.members.iter().try_for_each(suits)?;
     let count = question.count.min(question.images.len());
-    ensure!(count > 0 && !question.members.is_empty(), "eval: zero images or attacks to evaluate");
+    ensure!(count > 0 && !question.members.is_empty() && question.restarts > 0, "eval: zero images, attacks or runs to evaluate");
     let clock = Instant::now();
-    watch.begin(&question.to_string(), (count * question.members.len()) as u64);
-    let trial = Trial { model, source, question, eps: (question.eps / 255.0) as f32, watch };
+    watch.begin(&question.to_string(), (count * question.members.len() * question.restarts) as u64);
+    let trial = Trial { model, source, question, watch };
     let images = question.images.batch(0..count)?.images;
     let seen = trial.predict(&images)?;
     let labels = &question.images.labels[..count];
     let right = |seen: &[i32]| -> Vec<bool> { seen.iter().zip(labels).map(|(&seen, &label)| seen == i32::from(label)).collect() };
-    let mut board = Board::new(right(&seen), images.clone(), question.members.len());
-    let mut store = store.map(|(store, pages)| {
+    let mut board = Board::new(right(&seen), images.clone(), question.members.len(), question.restarts);
+    let mut earlier = 0.0;
+    let store = store.map(|(store, pages)| {
         pages.iter().for_each(|page| board.take(page));
+        earlier = pages.iter().map(|page| f64::from(page.seconds)).sum();
         store
     });
-    trial.attack(&mut board, store.as_mut())?;
+    trial.attack(&mut board, store)?;
 
     let (adversarial, again) = (board.adversarial().to_vec(), trial.predict(board.adversarial())?);
     let farthest = trial.distance(&images, &adversarial)?;
@@ -203,11 +235,8 @@ pub fn evaluate_with(model: &Model, question: &Question, store: Option<(Store, V
         predicted: [seen, again],
         survived,
         recheck,
-        seconds: clock.elapsed().as_secs_f64(),
+        seconds: earlier + clock.elapsed().as_secs_f64(),
     };
-    if let Some(mut store) = store {
-        store.clear()?;
-    }
     watch.end(&format!(
         "{question}: clean {} %, robust {} % of {count} images, {:.1} s",
         with_interval(answer.clean, count),
@@ -228,117 +257,6 @@ fn alike(source: &Model, model: &Model) -> Result<()> {
         return Ok(());
     }
     Err(usage!("transfer: the source takes {from}, the attacked network {to}; use a source trained on the same data set"))
-}
-
-/// What all batches of an evaluation have in common.
-struct Trial<'a> {
-    model: &'a Model,
-    source: &'a Model,
-    question: &'a Question<'a>,
-    eps: f32,
-    watch: &'a dyn Watch,
-}
-
-impl Trial<'_> {
-    /// All members on all images that they have to attack.
-    fn attack(&self, board: &mut Board, mut store: Option<&mut Store>) -> Result<()> {
-        let Trial { model, source, question, eps, watch } = *self;
-        let members = question.members.len();
-        let survivors = question.pass_on == PassOn::Survivors;
-        let mut attacker = Attacker::new(source, &question.members, survivors, eps, Noise::new(question.seed, 0)).expecting(question.draws);
-        let mut smallest = usize::MAX;
-        let count = board.clean().len();
-        for group in attacker.groups() {
-            let todo = board.waiting(group.clone(), survivors);
-            watch.advance(((count - todo.len()) * group.len()) as u64);
-            let long = question.members[group.start].attack.iterations().is_some_and(|iterations| iterations >= LONG);
-            let size = in_batches(todo.len(), if long { LONG_BATCH } else { BATCH }, |range, again| {
-                if again == Again::Yes {
-                    attacker.forget(); // and with its recordings goes their memory
-                }
-                watch.remark(&self.status(board, group.start));
-                let places = &todo[range];
-                let batch = question.images.gather(places)?;
-                let (images, labels) = upload(model, &batch);
-                let targets = Targets { images: &images, labels: &labels, ids: &batch.ids };
-                for (member, adversarial) in group.clone().zip(attacker.perturb(&group, &targets)?) {
-                    let seen = classes(&Seen { model }.logits(&adversarial, Lens::default())?)?;
-                    let robust: Vec<bool> = seen.iter().zip(&batch.labels).map(|(seen, label)| seen == label).collect();
-                    let page = board.enter(member, places, &robust, &adversarial.to_vec());
-                    let done = member + 1 == members && places.last() == todo.last();
-                    if let Some(store) = store.as_deref_mut().filter(|_| !done) {
-                        store.append(&page)?;
-                    }
-                    watch.advance(places.len() as u64);
-                }
-                Ok(())
-            });
-            // An interrupt, or a disk that is full: what is kept is a place to go on from.
-            let size = size.map_err(|error| match store.as_deref() {
-                Some(store) if store.is_begun() => {
-                    let kept = store.folder().display();
-                    Error::new(error.kind(), format!("{error}; what is done is kept in {kept}, the same command with --resume goes on"))
-                }
-                _ => error,
-            })?;
-            smallest = if todo.is_empty() { smallest } else { smallest.min(size) };
-            attacker.finish(&group);
-        }
-        if smallest < LONG_BATCH {
-            watch.remark(&format!("{smallest} images at a time: more do not fit the device's memory"));
-        }
-        Ok(())
-    }
-
-    /// For the bar: who attacks, and how many are still right.
-    fn status(&self, board: &Board, member: usize) -> String {
-        let survivors = board.survivors();
-        match self.question.members.as_slice() {
-            [_] => format!("{survivors} survive"),
-            all => format!("{} ({} of {}), {survivors} survive", all[member].label(all), member + 1, all.len()),
-        }
-    }
-
-    /// The class that the network itself sees in each of these images `[N,H,W,C]`.
-    fn predict(&self, images: &[f32]) -> Result<Vec<i32>> {
-        let [channels, height, width] = self.model.spec().input;
-        let size = channels * height * width;
-        ensure!(
-            images.len().is_multiple_of(size.max(1)),
-            "eval: the images do not have the {height}x{width}x{channels} that the network takes"
-        );
-        let mut seen = Vec::new();
-        in_batches(images.len() / size, BATCH, |range, _| {
-            watch::check()?;
-            let batch = Tensor::from_slice(
-                self.model.device(),
-                [range.len(), height, width, channels],
-                &images[range.start * size..range.end * size],
-            );
-            seen.extend(classes(&Seen { model: self.model }.logits(&batch, Lens::default())?)?);
-            Ok(())
-        })?;
-        Ok(seen)
-    }
-
-    /// The largest distance between two pixels in 1/255. Errors: a pixel beyond the ball or outside [0,1]; a bug of an attack.
-    fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
-        let size = clean.len() / self.question.count.max(1);
-        let mut farthest = 0.0f64;
-        for (index, (&x, &adv)) in clean.iter().zip(adversarial).enumerate() {
-            let distance = f64::from((adv - x).abs());
-            // x ± eps rounds by half a unit in the last place of 1 at most.
-            let inside = distance <= f64::from(self.eps) + f64::from(f32::EPSILON);
-            ensure!(
-                inside && (0.0..=1.0).contains(&adv),
-                "eval: image {}: an adversarial pixel is {adv}, {distance} from the clean one; eps is {} (this is a bug of the attack)",
-                index / size.max(1),
-                self.eps
-            );
-            farthest = farthest.max(255.0 * distance);
-        }
-        Ok(farthest)
-    }
 }
 
 impl Member {

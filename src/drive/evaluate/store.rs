@@ -1,6 +1,6 @@
 //! An evaluation on disk, so that one that was killed goes on.
 //!
-//! A folder with the question as text and a page for every batch that a member is done with. A page is written whole or not
+//! A folder with the question as text and a page for every batch that a run of a member is done with. A page is written whole or not
 //! at all, and holds each adversarial image once at most, so the folder never grows beyond the images themselves.
 
 use crate::base::{Error, Result, ensure, fail, file};
@@ -9,11 +9,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What one member did to some images.
+/// What one run of a member did to some images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// The member.
     pub member: usize,
+    /// Which of its runs.
+    pub run: usize,
     /// The images, by index.
     pub places: Vec<usize>,
     /// `[places]`: whether each is still right.
@@ -22,6 +24,8 @@ pub struct Page {
     pub kept: Vec<usize>,
     /// `[kept,H,W,C]`.
     pub adversarial: Vec<f32>,
+    /// Wall time.
+    pub seconds: f32,
 }
 
 /// The pages of one evaluation.
@@ -87,26 +91,42 @@ impl Store {
         self.next > 0
     }
 
-    /// Write a page. Errors: the disk.
+    /// Make the folder. Errors: the disk; another process was faster.
+    fn begin(&mut self) -> Result<()> {
+        let path = self.folder.join(QUESTION);
+        file::folder(&self.folder)?;
+        file::write(&path, self.question.as_bytes()).map_err(|error| {
+            let _ = fs::remove_dir(&self.folder); // unless somebody else has written there
+            full(&error)
+        })?;
+        let question = File::open(&path).map_err(|cause| Error::io("cannot read", &path, &cause))?;
+        self.claim(&question)?;
+        self.claimed = Some(question);
+        Ok(())
+    }
+
+    /// Write a page. Errors: the disk; then the pages before are what they were, and where there are none nothing is left.
     pub fn append(&mut self, page: &Page) -> Result<()> {
         if self.claimed.is_none() {
-            let path = self.folder.join(QUESTION);
-            file::folder(&self.folder)?;
-            file::write(&path, self.question.as_bytes())?;
-            let question = File::open(&path).map_err(|cause| Error::io("cannot read", &path, &cause))?;
-            self.claim(&question)?;
-            self.claimed = Some(question);
+            self.begin()?;
         }
         let integers = |values: &[usize]| Kind::Integers(values.iter().map(|&value| value as i64).collect());
         let size = page.adversarial.len() / page.kept.len().max(1);
         let tensors = [
             ("member".into(), vec![1], integers(&[page.member])),
+            ("run".into(), vec![1], integers(&[page.run])),
             ("places".into(), vec![page.places.len()], integers(&page.places)),
             ("robust".into(), vec![page.robust.len()], Kind::Integers(page.robust.iter().map(|&robust| i64::from(robust)).collect())),
             ("kept".into(), vec![page.kept.len()], integers(&page.kept)),
             ("adversarial".into(), vec![page.kept.len(), size], Kind::Floats(page.adversarial.clone())),
+            ("seconds".into(), vec![1], Kind::Floats(vec![page.seconds])),
         ];
-        save_tensors(&self.page(self.next), &tensors)?;
+        if let Err(error) = save_tensors(&self.page(self.next), &tensors) {
+            if !self.is_begun() {
+                let _ = self.clear(); // the error that matters is that of the page
+            }
+            return Err(full(&error));
+        }
         self.next += 1;
         Ok(())
     }
@@ -114,18 +134,22 @@ impl Store {
     /// Remove it: the evaluation is done. Errors: the disk.
     pub fn clear(&mut self) -> Result<()> {
         (self.next, self.claimed) = (0, None);
-        match fs::remove_dir_all(&self.folder) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &self.folder, &cause)),
-            _ => Ok(()),
-        }
+        file::remove_folder(&self.folder)
     }
+}
+
+/// What to do where a page, or the question, cannot be written.
+fn full(error: &Error) -> Error {
+    Error::new(error.kind(), format!("{error}; make room there"))
 }
 
 fn read(path: &Path) -> Result<Page> {
     let file = TensorFile::open(path)?;
     let count = |value: i64| usize::try_from(value).map_err(|_| fail!("{}: the index {value}", path.display()));
     let counts = |name: &str| file.integers(name)?.into_iter().map(count).collect::<Result<Vec<usize>>>();
-    let member = *counts("member")?.first().ok_or_else(|| fail!("{}: no member", path.display()))?;
+    let one = |name: &str| counts(name)?.first().copied().ok_or_else(|| fail!("{}: no {name}", path.display()));
     let robust = file.integers("robust")?.into_iter().map(|robust| robust != 0).collect();
-    Ok(Page { member, places: counts("places")?, robust, kept: counts("kept")?, adversarial: file.floats("adversarial")? })
+    let (member, run, places, kept) = (one("member")?, one("run")?, counts("places")?, counts("kept")?);
+    let seconds = file.floats("seconds")?.iter().sum();
+    Ok(Page { member, run, places, robust, kept, adversarial: file.floats("adversarial")?, seconds })
 }

@@ -73,8 +73,6 @@ impl Table {
     /// Put `stage.key=value` in. A value that is no TOML is taken as text. Errors (usage): no `=`, a stage that is a value.
     pub fn set(&mut self, setting: &str) -> Result<()> {
         let (path, text) = setting.split_once('=').ok_or_else(|| usage!("--set {setting}: write KEY=VALUE, such as ann.epochs=1"))?;
-        let text = text.trim();
-        let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
         let mut keys: Vec<&str> = path.trim().split('.').collect();
         let last = keys.pop().filter(|key| !key.is_empty()).ok_or_else(|| usage!("--set {setting}: the key is empty"))?;
         let mut table = &mut self.values;
@@ -82,7 +80,7 @@ impl Table {
             let below = table.entry(key).or_insert_with(|| Value::Table(toml::Table::new()));
             table = below.as_table_mut().ok_or_else(|| usage!("--set {setting}: \"{key}\" is no table of the recipe"))?;
         }
-        table.insert(last.to_string(), value.unwrap_or_else(|| Value::String(text.to_string())));
+        table.insert(last.to_string(), typed(text.trim()));
         Ok(())
     }
 
@@ -166,11 +164,8 @@ impl Table {
 
     /// A list of numbers within `range`, empty by default.
     pub fn numbers(&self, key: &str, range: RangeInclusive<f64>) -> Result<Vec<f64>> {
-        let numbers: Vec<f64> = match self.values.get(key) {
-            None => Vec::new(),
-            Some(Value::Array(values)) => values.iter().map(|value| self.in_range(key, value, &range)).collect::<Result<_>>()?,
-            Some(other) => return Err(self.wrong(key, other, "a list of numbers")),
-        };
+        let items = self.items(key).unwrap_or_default();
+        let numbers: Vec<f64> = items.iter().map(|value| self.in_range(key, value, &range)).collect::<Result<_>>()?;
         self.note(key, numbers.iter().map(|&number| plain(number)).collect::<Vec<_>>());
         Ok(numbers)
     }
@@ -207,16 +202,13 @@ impl Table {
             Some(number) if range.contains(&number) => Ok(number as usize),
             _ => Err(usage!("{}: {key} has {value}; whole numbers between {} and {} are wanted", self.place, range.start(), range.end())),
         };
-        let counts: Vec<usize> = match self.values.get(key) {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(values)) => values.iter().map(whole).collect::<Result<_>>()?,
-            Some(other) => return Err(self.wrong(key, other, "a list of whole numbers")),
-        };
+        let Some(items) = self.items(key) else { return Ok(Vec::new()) };
+        let counts: Vec<usize> = items.iter().map(whole).collect::<Result<_>>()?;
         self.note(key, counts.iter().map(|&count| count as i64).collect::<Vec<_>>());
         Ok(counts)
     }
 
-    /// A list of words, or one word; None where there is no such key, which is then in no resolved recipe.
+    /// A list of words; None where there is no such key, which is then in no resolved recipe.
     pub fn words(&self, key: &str) -> Result<Option<Vec<String>>> {
         let words = self.peek_words(key)?;
         if let Some(words) = &words {
@@ -227,20 +219,32 @@ impl Table {
 
     /// As [`Table::words`], entering nothing in the trail.
     pub fn peek_words(&self, key: &str) -> Result<Option<Vec<String>>> {
-        match self.values.get(key) {
-            None => Ok(None),
-            Some(Value::String(word)) => Ok(Some(vec![word.clone()])),
-            Some(Value::Array(values)) => {
-                let word = |value: &Value| value.as_str().map(str::to_string).ok_or_else(|| self.wrong(key, value, "a list of texts"));
-                Ok(Some(values.iter().map(word).collect::<Result<_>>()?))
+        let word = |value: &Value| value.as_str().map(str::to_string).ok_or_else(|| self.wrong(key, value, "a text"));
+        self.items(key).map(|items| items.iter().map(word).collect()).transpose()
+    }
+
+    /// The items of the list at `key`; None where there is no such key. One value is a list of one. A text is taken apart at its
+    /// commas, since of `--set eval.ann=["fgsm","pgd20"]` a shell leaves `[fgsm,pgd20]`, which is no TOML.
+    fn items(&self, key: &str) -> Option<Vec<Value>> {
+        Some(match self.values.get(key)? {
+            Value::Array(values) => values.clone(),
+            Value::String(text) => {
+                let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+                inner.split(',').map(|item| typed(item.trim())).collect()
             }
-            Some(other) => Err(self.wrong(key, other, "a list of texts")),
-        }
+            other => vec![other.clone()],
+        })
     }
 
     fn wrong(&self, key: &str, value: &Value, wanted: &str) -> crate::base::Error {
         usage!("{}: {key} = {value} is not {wanted}", self.place)
     }
+}
+
+/// `text` as a TOML value; what is none is a text.
+fn typed(text: &str) -> Value {
+    let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
+    value.unwrap_or_else(|| Value::String(text.to_string()))
 }
 
 /// `:LINE:COLUMN` of byte `at` of `text`, both from 1, columns in characters.
@@ -290,6 +294,27 @@ mod tests {
         assert!(table.number("eps", 0.0, 0.0..=255.0).unwrap_err().to_string().contains("eps = -1"));
         assert!(table.number("lr", 0.0, 0.0..=1.0).is_err());
         assert!(table.number("bad", 0.0, 0.0..=1.0).is_err());
+    }
+
+    #[test]
+    fn a_list_is_written_as_toml_or_with_commas() {
+        let mut table = Table::parse("r", "").unwrap();
+        let words = ["fgsm", "ensemble-pgd20:5"];
+        for text in ["[\"fgsm\", \"ensemble-pgd20:5\"]", "fgsm,ensemble-pgd20:5", "fgsm, ensemble-pgd20:5", "[fgsm,ensemble-pgd20:5]"] {
+            table.set(&format!("a={text}")).unwrap();
+            assert_eq!(table.words("a").unwrap().unwrap(), words, "{text}");
+        }
+        for text in ["[0, 2.5]", "0,2.5", "[0,2.5]"] {
+            table.set(&format!("a={text}")).unwrap();
+            assert_eq!(table.numbers("a", 0.0..=3.0).unwrap(), [0.0, 2.5], "{text}");
+        }
+        table.set("a=3,5").unwrap();
+        assert_eq!(table.counts("a", 1..=5).unwrap(), [3, 5]);
+        table.set("a=7").unwrap();
+        assert_eq!((table.counts("a", 1..=7).unwrap(), table.numbers("a", 0.0..=7.0).unwrap()), (vec![7], vec![7.0]));
+        assert!(table.words("a").unwrap_err().to_string().contains("a = 7 is not a text"));
+        assert!(table.numbers("a", 0.0..=1.0).unwrap_err().to_string().contains("a = 7 is not between"));
+        assert!(table.numbers("none", 0.0..=1.0).unwrap().is_empty() && table.words("none").unwrap().is_none());
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn judge(model: &Model, job: &Job) -> Result<Verdict> {
     let selection = &job.recipe.selection;
     let mut verdict = Verdict::default();
     if let Some(images) = &job.data.validation {
-        let attackers = Member::all(ATTACK, Members::One, Lens::default());
+        let attackers = Member::all(Members::One(ATTACK), Lens::default());
         let question = Question::new(images, selection.images, attackers, job.recipe.eval.eps, job.meta.seed);
         let answer = evaluate(model, &question, &Wordless(job.watch))?;
         verdict.robust = Some(Measured { percent: answer.robust, images: answer.images });
@@ -94,6 +94,10 @@ impl Watch for Wordless<'_> {
 
     fn advance(&self, units: u64) {
         self.0.advance(units);
+    }
+
+    fn within(&self, share: f64, units: u64) {
+        self.0.within(share, units);
     }
 
     fn remark(&self, text: &str) {

@@ -8,7 +8,8 @@ use crate::drive::recipe::{Defense, Stage, Thresholds};
 use crate::drive::seen::Seen;
 use crate::loss;
 use crate::nn::{Fired, Model, Role};
-use crate::ops::{loss::hits, pixel};
+use crate::ops::loss::hits;
+use crate::ops::pixel::{self, Ball};
 use crate::tensor::{Array, Tensor};
 
 /// What a step found. It stays on the device: a step never waits for it.
@@ -140,12 +141,12 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, start: &Tensor,
 /// The inner attack from `start`, on the model in eval mode.
 fn inner(model: &Model, stage: &Stage, targets: &Targets, start: &Tensor) -> Result<Tensor> {
     let (victim, lens) = (Seen { model }, Lens::default());
-    let (eps, alpha) = ((stage.eps / 255.0) as f32, (stage.alpha / 255.0) as f32);
-    let walk = Walk { eps, alpha, iterations: stage.attack_steps };
+    let (ball, alpha) = (Ball::linf((stage.eps / 255.0) as f32), (stage.alpha / 255.0) as f32);
+    let walk = Walk { ball, alpha, iterations: stage.attack_steps };
     let entropy = || Objective::CrossEntropy(targets.labels.clone());
     let divergence = || Ok(Objective::Divergence(victim.logits(targets.images, lens)?));
     match (stage.defense, model.spec().fire()) {
-        (Defense::Trades, Fire::Spike { .. }) => rfgsm(&victim, targets, lens, &divergence()?, eps, alpha, start),
+        (Defense::Trades, Fire::Spike { .. }) => rfgsm(&victim, targets, lens, &divergence()?, ball, alpha, start),
         (Defense::Trades, Fire::Relu) => pgd(&victim, targets, lens, &divergence()?, walk, start),
         _ => pgd(&victim, targets, lens, &entropy(), walk, start),
     }

@@ -63,6 +63,18 @@ pub struct Ball {
     pub eps: f32,
 }
 
+impl Ball {
+    /// Every pixel within `eps`.
+    pub fn linf(eps: f32) -> Ball {
+        Ball { norm: Norm::Linf, eps }
+    }
+
+    /// The whole image within `eps`.
+    pub fn l2(eps: f32) -> Ball {
+        Ball { norm: Norm::L2, eps }
+    }
+}
+
 /// Noise for images `like`, image n drawn from `streams[n]`: it depends on the image, not on its place in a batch.
 pub fn noise(like: &Tensor, noise: Noise, streams: &[Philox]) -> Result<Tensor> {
     ensure!(like.shape()[0] == streams.len(), "pixel: {} images, {} streams", like.shape()[0], streams.len());
