@@ -186,7 +186,7 @@ pub fn adaptive_step(images: &Tensor, adv: &Tensor, gradient: &Tensor, momentum:
     same(images, adv)?;
     same(images, gradient)?;
     let (shape, known) = (images.shape(), momentum.mean.shape());
-    ensure!(shape.count() == known.count(), "pixel: images {shape}, momentum {known}");
+    ensure!(shape == known, "pixel: images {shape}, momentum {known}");
     let len = (shape.count() / shape[0].max(1)) as u32;
     let constants = Adaptive { step, mean_kept: 0.5, squares_kept: 0.8, least: 1e-12, eps, len };
     let of = [images, adv, gradient];

@@ -63,10 +63,11 @@ const LARGE: [Case; 3] = [
 ];
 
 /// Shapes for which a CPU transforms its operands.
-const TRANSFORMED: [Case; 3] = [
+const TRANSFORMED: [Case; 4] = [
     case("demo's conv2", Form::Real, 1, [2, 14, 14], [16, 32], [3, 1, 1]),
     case("demo's conv3", Form::Real, 1, [3, 7, 7], [32, 64], [3, 1, 1]),
     case("vgg's middle", Form::Real, 1, [1, 8, 8], [256, 128], [3, 1, 1]),
+    case("more tiles than go together", Form::Real, 8, [3, 8, 8], [128, 128], [3, 1, 1]),
 ];
 
 const INTEGERS: [Case; 1] = [case("integers", Form::Spikes, 8, [9, 10, 10], [33, 40], [3, 1, 1])];
@@ -201,7 +202,7 @@ fn transformed(sheet: &mut Sheet, case: &Case) -> Result<()> {
     let Numbers { w, dy, weight, upstream, .. } = case.numbers(sheet.device(), same);
     let dx = conv::backward_input(&upstream, &weight, case.input().into(), 1, 1)?;
     let direct = conv::backward_input_direct(&upstream, &weight, case.input().into(), 1, 1)?;
-    let want = naive::conv_backward_input(case.unrolled(), &w, &dy);
+    let want = inward(&naive::conv_backward_input(case.unrolled(), &w, &dy), case.input());
     let largest = want.iter().fold(0.0f64, |most, x| most.max(x.abs()));
     sheet.within("dx", &dx.to_vec(), &want, |_| 3e-5 * largest);
     sheet.within("dx, directly", &direct.to_vec(), &want, |_| 1e-6 * largest);

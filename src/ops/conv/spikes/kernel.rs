@@ -27,9 +27,6 @@ const fn codebook() -> [[f32; 8]; KEYS] {
 /// (docs/bugs.md).
 const CHAIN: usize = 128;
 
-/// The same of inputs as they lie: as many as in the dense product.
-const UNSORTED_CHAIN: usize = 384;
-
 /// Eights of rows that are added up before their sum is: as [`CHAIN`].
 const EIGHTS: usize = 32;
 
@@ -147,14 +144,18 @@ impl Source for List<'_> {
 }
 
 /// An entry as it lies.
-pub trait Entry: Copy {
+///
+/// # Safety
+/// `worth` points at eight numbers.
+pub unsafe trait Entry: Copy {
     /// Its place in the row of the image.
     fn place(&self) -> u16;
     /// What it is worth at its eight steps.
     fn worth(&self) -> *const f32;
 }
 
-impl Entry for u32 {
+// SAFETY: a key is one of the book's.
+unsafe impl Entry for u32 {
     #[inline(always)]
     fn place(&self) -> u16 {
         *self as u16
@@ -165,7 +166,8 @@ impl Entry for u32 {
     }
 }
 
-impl Entry for Blame {
+// SAFETY: it has eight values.
+unsafe impl Entry for Blame {
     #[inline(always)]
     fn place(&self) -> u16 {
         self.place
@@ -185,8 +187,8 @@ impl<E: Entry> Source for Under<'_, E> {
             let mut sums = [[S::zero(); V]; TAU];
             let (mut chain, mut aside) = (0, false);
             for (entries, shift) in self {
-                for entries in entries.chunks(UNSORTED_CHAIN) {
-                    if chain + entries.len() > UNSORTED_CHAIN {
+                for entries in entries.chunks(CHAIN) {
+                    if chain + entries.len() > CHAIN {
                         put_aside(&mut sums, out, aside);
                         (chain, aside) = (0, true);
                     }

@@ -24,9 +24,9 @@
 //! `weight` goes the way back to the weights, by what inputs did as they lie; the way back to the inputs is a forward of the
 //! gradients that are not 0.
 //!
-//! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums (or 384 inputs as they
-//! lie) before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds once, fused
-//! or not, and all instruction sets give the same bits. A sum depends on its own pixel and panel alone: neither on threads nor
+//! Sums are exact to rounding: a key's rows are added in blocks, and an accumulator takes at most 128 sums, or inputs as they lie,
+//! before it is put aside, so no chain is longer than in the dense product. Codes are 0, 1/4, 1/2 or 1, hence a multiply-add rounds
+//! once, fused or not, and all instruction sets give the same bits (not of gradients, which are any numbers).
 //! on other images.
 
 mod active;
@@ -94,26 +94,16 @@ pub fn fire(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, bias: Opt
     Data::Spikes { codes, steps }
 }
 
-/// dx `[N,H,W,T,C_in]` of stride 1, by panels of depth (tap turned round, C_out). Where a neuron's membrane stayed outside of its
-/// surrogate, its gradients are 0 at every step: a fifth to a half of them are passed over.
+/// dx `[N,H,W,T,C_in]` of a linear layer or a 1x1 kernel, by panels of depth C_out. Where a neuron's membrane stayed outside of its
+/// surrogate, its gradients are 0 at every step, and passed over: half of a trained network's.
 pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, panels: &Panels) -> Tensor {
     let mut dx = Tensor::unspecified(dy.device(), geometry.input_shape());
-    let forward = geometry.extents();
-    let g = Extents {
-        in_height: forward.out_height,
-        in_width: forward.out_width,
-        in_channels: forward.out_channels,
-        out_height: forward.in_height,
-        out_width: forward.in_width,
-        out_channels: forward.in_channels,
-        pad: forward.kernel_height - 1 - forward.pad,
-        ..forward
-    };
+    let g = Extents { in_channels: geometry.out_channels as usize, out_channels: geometry.in_channels as usize, ..geometry.extents() };
     let tail = Store { out: Disjoint::new(dx.host_mut()), steps: g.frames, channels: g.out_channels, bias: None };
-    let product = Product { isa: cpu.isa(), g, panels, tail: &tail };
+    let product = Product::new(cpu, g, panels, &tail);
     let g = &product.g;
     let block = (BLAMED / (g.in_height * g.in_width * g.in_channels * planes(g.frames)).max(1)).clamp(1, g.images.max(1));
-    let shares = (PIECES / panels.count()).clamp(1, block);
+    let shares = (PIECES / panels.count().max(1)).clamp(1, block);
     let mut found = BLAME.take();
     found.resize_with(block.max(found.len()), Active::default);
     for first in (0..g.images).step_by(block) {
@@ -126,8 +116,10 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, panels: &Pane
         });
         cpu.each(panels.count() * shares, |task| {
             let (panel, share) = (task / shares, task % shares);
-            for image in share * images / shares..(share + 1) * images / shares {
-                product.image(first + image, panel, |pixel, plane| found[image].under(g, plane, pixel / g.out_width, pixel % g.out_width));
+            let mine = share * images / shares..(share + 1) * images / shares;
+            for (image, active) in mine.clone().zip(&found[mine]) {
+                let under = |pixel: usize, plane| active.under(g, plane, pixel / g.out_width, pixel % g.out_width);
+                product.image(first + image, panel, under);
             }
         });
     }
@@ -135,10 +127,10 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, panels: &Pane
     dx
 }
 
-/// Whether [`backward_input`] computes this gradient: a single step has no silence to pass over.
+/// Whether [`backward_input`] computes this gradient. A single step has no silence to pass over; and 3x3 kernels come here in
+/// training alone (attacks take Winograd's way), behind a norm whose batch statistics spread every gradient over all neurons.
 pub fn takes_back(geometry: &Geometry) -> bool {
-    let square = geometry.kernel_height == geometry.kernel_width;
-    geometry.frames > 1 && square && geometry.stride == 1 && geometry.taps() * geometry.out_channels as usize <= 1 << 16
+    geometry.frames > 1 && geometry.taps() == 1 && geometry.stride == 1 && geometry.out_channels <= 1 << 16
 }
 
 /// dw `[C_out,kh,kw,C_in]`.
@@ -160,7 +152,7 @@ thread_local! {
 
 fn run(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, tail: &impl Tail) {
     let Some(codes) = Codes::of(x) else { unreachable!("`takes` has seen codes") };
-    let product = Product { isa: cpu.isa(), g: geometry.extents(), panels, tail };
+    let product = Product::new(cpu, geometry.extents(), panels, tail);
     // A list that serves one panel costs more than it saves.
     if panels.count() <= 1 { product.unsorted(cpu, &codes) } else { product.sorted(cpu, geometry, &codes) }
 }
@@ -173,7 +165,13 @@ struct Product<'a, T> {
     tail: &'a T,
 }
 
-impl<T: Tail> Product<'_, T> {
+impl<'a, T: Tail> Product<'a, T> {
+    /// Panics (a bug) where the panels have another depth: rows are read without a look.
+    fn new(cpu: &Cpu, g: Extents, panels: &'a Panels, tail: &'a T) -> Self {
+        assert_eq!(panels.depth(), g.kernel_height * g.kernel_width * g.in_channels, "panels of another depth");
+        Product { isa: cpu.isa(), g, panels, tail }
+    }
+
     /// Inputs as they lie, an image a task.
     fn unsorted(&self, cpu: &Cpu, codes: &Codes) {
         cpu.each(self.g.images, |image| {
