@@ -1,7 +1,7 @@
 //! Floor 6: attacks on pixels. An attack knows only a [`Victim`]: logits and pixel gradients.
 //!
 //! The shared borrow proves that an attack leaves the network alone. Noise is an argument of every algorithm;
-//! [`Noise`] draws it by (seed, image, attack, member, restart), so results do not depend on how images are batched.
+//! [`Noise`] draws it by (seed, image, member, restart), so results do not depend on how images are batched.
 //! A [`Ball`] says in which norm an attack stays how near.
 
 mod apgd;

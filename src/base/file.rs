@@ -71,14 +71,6 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// Remove the folder `path` with all that is in it, if it is there. Errors: the disk.
-pub fn remove_folder(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", path, &cause)),
-        _ => Ok(()),
-    }
-}
-
 fn put(file: &mut File, parts: &[&[u8]]) -> std::io::Result<()> {
     parts.iter().try_for_each(|part| file.write_all(part))
 }

@@ -1,8 +1,9 @@
 //! A run's folder: checkpoints, the record of events, the report's data.
 
+use super::evaluate::clear_all;
 use super::recipe::{Recipe, difference};
 use super::watch::Watch;
-use crate::base::{Result, fail, file, usage};
+use crate::base::{Result, ensure, fail, file, usage};
 use crate::checkpoint::{self, Meta};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -77,6 +78,8 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// The folder of the newest states.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// What a run that begins with the ANN, and so finetunes nobody's weights, tells of them.
+const NO_WEIGHTS: &str = "none";
 /// The folder of the attacks under way.
 const PAGES: &str = "evaluation";
 
@@ -116,6 +119,13 @@ impl RunFolder {
     /// precision or of other images.
     pub fn open(path: &Path, text: &str, begin: Begin, replaced: &[PathBuf], start: Start, watch: &dyn Watch) -> Result<RunFolder> {
         let (recipe, record) = (path.join("recipe.toml"), path.join("run.jsonl"));
+        for pages in [Track::Robust, Track::Natural].map(|track| pages(path, track)) {
+            ensure!(
+                !pages.is_file(),
+                "attacks keep their batches in {}: it is a file; move it away, or give another --out",
+                pages.display()
+            );
+        }
         let (recorder, events) = match begin {
             Begin::Anew => {
                 file::folder(path)?;
@@ -127,7 +137,7 @@ impl RunFolder {
                 for file in std::iter::once(&recipe).chain(replaced) {
                     let _ = std::fs::remove_file(file); // if it is there
                 }
-                [Track::Robust, Track::Natural].into_iter().try_for_each(|track| file::remove_folder(&pages(path, track)))?;
+                [Track::Robust, Track::Natural].into_iter().try_for_each(|track| clear_all(&pages(path, track)))?;
                 recorder.clear()?;
                 file::write(&recipe, text.as_bytes())?;
                 (recorder, Vec::new())
@@ -196,7 +206,7 @@ impl RunFolder {
 
     /// Remove what attacks of `track` kept: their results are recorded. Errors: the disk.
     pub fn clear_pages(&self, track: Track) -> Result<()> {
-        file::remove_folder(&self.pages(track))
+        clear_all(&self.pages(track))
     }
 
     /// Append an event; before the first one of a resumed run comes its start.
@@ -354,8 +364,11 @@ fn departure(before: &Start, now: &Start) -> Option<String> {
         return Some(format!("had {of} {} and would go on with {of} {}; give the data that it had", before.fingerprint, now.fingerprint));
     }
     if ![&now.weights, ""].contains(&before.weights.as_str()) {
-        let cure = "give the checkpoint that it began with";
-        return Some(format!("finetunes weights of the fingerprint {} and was given {}; {cure}", before.weights, now.weights));
+        let told =
+            |weights: &str| if weights == NO_WEIGHTS { "no weights".into() } else { format!("weights of the fingerprint {weights}") };
+        let cure = if before.weights == NO_WEIGHTS { "give no checkpoint" } else { "give the checkpoint that it began with" };
+        let (before, now) = (told(&before.weights), told(&now.weights));
+        return Some(format!("began with {before} and would go on with {now}; {cure}"));
     }
     None
 }
@@ -374,7 +387,7 @@ pub fn start(recipe: &Recipe, data: &Dataset, device: &Device, version: &str, or
         validation_images: data.validation.as_ref().map_or(0, |images| images.len()),
         test_images: data.test.len(),
         fingerprint: data.fingerprint(),
-        weights: origin.map(checkpoint::fingerprint).unwrap_or_default(),
+        weights: origin.map_or(NO_WEIGHTS.to_string(), checkpoint::fingerprint),
         seed: recipe.seed,
         steps: recipe.snn.steps,
         eps: recipe.eval.eps,

@@ -117,12 +117,14 @@ fn ann_spec(recipe: &Recipe, data: &Dataset) -> Spec {
 /// An interrupt says how to go on.
 fn resumable(error: Error, out: &Path) -> Error {
     match error.kind() {
-        Kind::Interrupted => Error::new(
-            Kind::Interrupted,
-            format!("{error}; go on with the same command and --resume ({} keeps what is done)", out.display()),
-        ),
+        Kind::Interrupted => go_on(&error, out),
         _ => error,
     }
+}
+
+/// `error`, which took nothing away, with how to go on.
+pub(super) fn go_on(error: &Error, out: &Path) -> Error {
+    Error::new(error.kind(), format!("{error}; go on with the same command and --resume ({} keeps what is done)", out.display()))
 }
 
 /// One track of a run.

@@ -3,10 +3,10 @@
 //! What is recorded is not done again. Of an attack that is under way the run's folder keeps pages, which go when its result is
 //! recorded, so that a killed run goes on within it.
 
-use super::evaluate::{Answer, Grade, Member as Attacker, Question, Radius, Store, classes, evaluate_with, examine, infer};
+use super::evaluate::{Answer, Grade, Honesty, Member as Attacker, Question, Radius, Store, classes, evaluate_with, examine, infer};
 use super::folder::Track;
 use super::gallery::gallery;
-use super::pipeline::Course;
+use super::pipeline::{Course, go_on};
 use super::recipe::{Members, Trial};
 use super::seen::Seen;
 use super::train::upload;
@@ -58,6 +58,8 @@ impl<'a> Course<'a> {
         }
         let question = self.question(trial.members, trial.images.unwrap_or(usize::MAX).min(self.images()), self.recipe.eval.eps);
         let (answer, mut store) = self.answer(&name, model, &question).map_err(|error| error.within(&key))?;
+        let honesty = if checked { self.check(&key, model, &question, &answer)? } else { None };
+        // All of it at the end: a kill before leaves the pages, from which the attack's time counts once.
         self.phase(&format!("{network}-{}", trial.word()), answer.seconds, answer.images)?;
         if answer.members.len() > 1 {
             for score in &answer.members {
@@ -66,22 +68,23 @@ impl<'a> Course<'a> {
                 self.folder.record(Event::Member { key: key.clone(), member })?;
             }
         }
-        if checked {
-            self.check(network, &key, model, &question, &answer)?;
+        if let Some((honesty, seconds)) = honesty {
+            self.phase(&format!("{network}-checks"), seconds, honesty.images)?;
+            self.folder.record(Event::Checks { key: key.clone(), checks: honesty.recorded() })?;
         }
         self.folder.record(Event::Result { key, percent: answer.robust, images: answer.images })?;
         store.clear()
     }
 
-    /// The honesty checks of an answer.
-    fn check(&mut self, network: &str, key: &str, model: &Model, question: &Question, answer: &Answer) -> Result<()> {
+    /// The honesty checks of an answer, and the seconds that they took.
+    fn check(&self, key: &str, model: &Model, question: &Question, answer: &Answer) -> Result<Option<(Honesty, f64)>> {
         let (clock, watch) = (Instant::now(), self.setup.watch);
-        let Some(honesty) = examine(model, question, answer, &[], watch).map_err(|error| error.within(key))? else { return Ok(()) };
-        self.phase(&format!("{network}-checks"), clock.elapsed().as_secs_f64(), honesty.images)?;
+        let Some(honesty) = examine(model, question, answer, &[], watch).map_err(|error| error.within(key))? else { return Ok(None) };
+        let seconds = clock.elapsed().as_secs_f64();
         for (_, text) in honesty.verdicts().iter().filter(|(grade, _)| *grade == Grade::Doubtful) {
             watch.end(&format!("{key}: doubt: {text}"));
         }
-        self.folder.record(Event::Checks { key: key.to_string(), checks: honesty.recorded() })
+        Ok(Some((honesty, seconds)))
     }
 
     /// Test images that are looked at.
@@ -102,13 +105,15 @@ impl<'a> Course<'a> {
     /// The answer to `question`, from where an earlier run of this folder left it, and what is to be cleared once it is recorded.
     fn answer(&mut self, name: &str, model: &Model, question: &Question) -> Result<(Answer, Store)> {
         let folder = self.folder.pages(self.track).join(name);
-        let (mut store, pages) = Store::open(&folder, &question.text(model, self.setup.version), true)?;
+        let (mut store, pages) = question.store(&folder, model, self.setup.version, true)?;
         if !pages.is_empty() {
             self.setup.watch.end(&format!("{}: {} batches were done before", self.track.key(name), pages.len()));
         }
         self.folder.recover(pages.iter().map(|page| f64::from(page.seconds)).sum());
-        let answer = evaluate_with(model, question, Some((&mut store, pages)), self.setup.watch)?;
-        Ok((answer, store))
+        match evaluate_with(model, question, Some((&mut store, pages)), self.setup.watch) {
+            Err(error) if store.is_full() => Err(go_on(&error, self.setup.out)),
+            answer => Ok((answer?, store)),
+        }
     }
 
     /// Accuracy against eps.

@@ -7,6 +7,7 @@ mod event;
 mod interval;
 mod recorder;
 mod schema;
+mod strength;
 mod summary;
 mod tensorboard;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub use recorder::{Recorder, read_events};
 pub use schema::{
     Checks, Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Length, Member, Phase, Report, Saved, Search, Start, Step, Support, Verdict,
 };
+pub use strength::strength;
 pub use summary::{Summary, seed_folder};
 pub use tensorboard::Board;

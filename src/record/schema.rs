@@ -32,7 +32,7 @@ pub struct Start {
     pub test_images: usize,
     /// A checksum of all these images and their labels, in hexadecimal; empty in records of programs that did not tell.
     pub fingerprint: String,
-    /// A checksum of the weights that a finetuning begins with, in hexadecimal; empty in other runs and in records of programs
+    /// A checksum of the weights that a finetuning begins with, in hexadecimal; `none` in other runs, empty in records of programs
     /// that did not tell.
     pub weights: String,
     /// The seed.

@@ -75,10 +75,9 @@ fn tiles(report: &Report) -> String {
         let (sure, beside) = (span("sure", sure), span("beside", beside));
         let _ = writeln!(tiles, "<li><span class=\"value\">{value}</span><span class=\"what\">{}</span>{sure}{beside}</li>", escape(what));
     };
-    let mut keys: Vec<&str> = words::clean(report).into_iter().collect();
+    let mut keys: Vec<&str> = words::clean(report).into_iter().chain(hardest(report)).collect();
     let joined = |key: &str| key.contains(".ensemble_") || words::is_autoattack(key);
     keys.extend(result_keys(report).into_iter().filter(|key| joined(key) && Some(*key) != hardest(report)));
-    keys.extend(hardest(report));
     for key in keys.into_iter().take(3) {
         let images = words::image_count(report, key).map_or(String::new(), |n| format!(", {} images", count_whole(n)));
         let sure = |track: &str| report.interval(track, key).map(range);

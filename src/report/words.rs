@@ -1,6 +1,6 @@
 //! The report in words: names of results, numbers, and the story in a few sentences.
 
-use crate::record::Report;
+use crate::record::{Report, strength};
 
 /// `63.2 %`, held together by a space that does not break.
 pub(super) fn percent(value: f64) -> String {
@@ -104,7 +104,7 @@ pub(super) fn hardest(report: &Report) -> Option<&str> {
 
 /// The same of these keys (without track).
 pub(super) fn hardest_key<'a>(keys: &[&'a str]) -> Option<&'a str> {
-    let rank = |key: &&str| (key.starts_with("snn."), key.contains(".ensemble_"), is_autoattack(key), key.contains("pgd"));
+    let rank = |key: &&str| (key.starts_with("snn."), strength(key.split_once('.').map_or(key, |(_, attack)| attack)));
     keys.iter().copied().filter(|key| attack_of(key).is_some()).max_by_key(rank)
 }
 
@@ -225,6 +225,11 @@ mod tests {
         assert_eq!(result_name("ann.apgd_ce"), "ReLU network under APGD-CE");
         assert_eq!(result_name("snn.autoattack"), "Spiking network under AutoAttack");
         assert_eq!(hardest_key(&["snn.pgd20", "snn.autoattack", "snn.clean"]), Some("snn.autoattack"));
+        for (ensemble, says_more) in [("fgsm", false), ("rfgsm", false), ("pgd20", true), ("apgd_ce50", true)] {
+            let (ensemble, autoattack) = (format!("snn.ensemble_{ensemble}"), "snn.autoattack");
+            let hardest = if says_more { ensemble.as_str() } else { autoattack };
+            assert_eq!(hardest_key(&[autoattack, &ensemble, "ann.autoattack", "snn.pgd1000", "snn.noise"]), Some(hardest));
+        }
         assert_eq!(result_name("other"), "other");
         assert_eq!([0.5, 75.9, 252.0, 7500.0].map(|s| duration(s).replace('\u{a0}', " ")), ["0.50 s", "76 s", "4 min 12 s", "2 h 05 min"]);
         assert_eq!((count(7.25), count(472.0), count(12345.6)), ("7.2".into(), "472".into(), "12\u{202f}346".into()));

@@ -49,6 +49,7 @@ fn attacks_and_lenses_that_cannot_be_are_refused() {
         ("eval snn --attack pgd --norm l2 --eps -1", &["--eps -1", "in l2"]),
         ("eval snn --attack pgd --norm l2 --eps nan", &["--eps NaN", "in l2"]),
         ("eval snn --attack pgd --norm l2 --eps inf", &["--eps inf", "in l2"]),
+        ("eval snn --attack pgd --eps 1e-50", &["--eps 0.0000000", "--attack none"]),
         ("eval snn --attack pgd --norm l2 --eps 0", &["--eps 0", "--attack none"]),
         ("eval snn --attack pgd --norm l2 --eps 8", &["--eps 8", "between 0 and 6.9", "2x4x6", "in l2"]),
         ("eval snn --attack sa-pgd --norm l2", &["sa-pgd: has no l2 form", "apgd-ce", "--norm linf"]),
@@ -248,6 +249,7 @@ fn recipes_are_checked_before_anything_runs() {
         ("run mini.toml --set eval.ann=fgsm,pgd20,fgsm:5", &["mini.toml [eval]: ann: fgsm is there twice"]),
         ("run mini.toml --set eval.checks=3", &["checks = 3", "true or false"]),
         ("run mini.toml --set eval.curve=[0,300]", &["curve = 300"]),
+        ("run mini.toml --set eval.curve=[0,8,8.0]", &["mini.toml [eval]: curve: 8 is there twice"]),
         ("run mini.toml --set ann=3", &["ann = 3", "a table"]),
         ("run mini.toml --set arch.x=3", &["\"arch\""]),
     ] {

@@ -2,8 +2,9 @@
 #![cfg(unix)]
 
 use super::house::{House, RECIPE};
+use caltrop::checkpoint::TensorFile;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KEPT: &str = "out/snn.eval-ensemble-pgd-400-at-8-255-seed3";
 
@@ -36,6 +37,13 @@ fn pages_in(house: &House, folder: &str) -> usize {
     std::fs::read_dir(house.root.join(folder)).map_or(0, |entries| {
         entries.flatten().filter(|entry| entry.path().extension().is_some_and(|extension| extension == "safetensors")).count()
     })
+}
+
+/// Wall time of the pages in `folder`.
+fn seconds_in(house: &House, folder: &str) -> f64 {
+    let pages = std::fs::read_dir(house.root.join(folder)).unwrap().flatten().map(|entry| entry.path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    pages.map(|path| f64::from(TensorFile::open(&path).unwrap().floats("seconds").unwrap()[0])).sum()
 }
 
 #[test]
@@ -232,11 +240,12 @@ fn a_run_killed_within_an_attack_goes_on_within_it() {
     house.write("mini.toml", recipe.replace("curve = [0, 8]", "curve = [0, 8, 40]").replace("pgd2:20", "pgd1000:60"));
     let line = "run mini.toml --data data --out";
     house.good(&format!("{line} whole --quiet"));
-    let mut resume = "";
+    let (mut resume, mut walls, mut paged) = ("", Vec::new(), Vec::new());
     let (ensemble, curve) = ("out/evaluation/snn.ensemble_pgd400", "out/evaluation/snn.curve-8");
-    for (folder, more) in [(ensemble, 1), (ensemble, 4), (curve, 1)] {
+    for (folder, more) in [(ensemble, 1), (ensemble, 12), (curve, 1)] {
         let before = pages_in(&house, folder);
         let command = format!("{line} out {resume}");
+        let clock = Instant::now();
         let mut child = house.command(&command).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         while pages_in(&house, folder) < before + more {
             std::thread::sleep(Duration::from_millis(2));
@@ -245,16 +254,28 @@ fn a_run_killed_within_an_attack_goes_on_within_it() {
         child.kill().unwrap();
         child.wait().unwrap();
         resume = "--resume";
+        walls.push(clock.elapsed().as_secs_f64());
+        paged.push(seconds_in(&house, folder));
         assert!(pages_in(&house, folder) >= before + more);
         if folder == ensemble {
             let record = String::from_utf8(house.read("out/run.jsonl")).unwrap();
-            assert!(!record.contains("snn.ensemble_pgd400"), "{more}: it was over");
+            assert!(!record.contains("ensemble"), "{more}: it was over, or told of before it was");
+            // A disk that is full takes nothing back, and how to go on is said.
+            let script = format!("trap '' XFSZ; ulimit -f 0; exec \"$0\" {line} out --resume --quiet");
+            let said = Command::new("sh").args(["-c", &script, super::house::PROGRAM]).current_dir(&house.root).output().unwrap();
+            let text = String::from_utf8(said.stderr).unwrap();
+            assert_eq!((said.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+            assert!(text.contains("make room there; go on with the same command and --resume (out keeps what is done)"), "{text}");
         }
     }
     assert!(!house.has(ensemble), "what was kept of the ensemble outlived its result");
+    house.write("out/evaluation/notes.txt", "mine");
+    let clock = Instant::now();
     let said = house.good(&format!("{line} out --resume")).err;
+    walls.push(clock.elapsed().as_secs_f64());
     assert!(said.contains("snn.curve-8: ") && said.contains(" batches were done before"), "{said}");
-    assert!(!house.has("out/evaluation") && !house.has("whole/evaluation"));
+    let alone = |folder: &str| std::fs::read_dir(house.root.join(folder)).unwrap().count() == 1 && house.has("out/evaluation/notes.txt");
+    assert!(alone("out/evaluation") && !house.has("whole/evaluation"), "another's file went, or pages stayed");
     let (whole, report) = (house.json("whole/report.json"), house.json("out/report.json"));
     for key in ["results", "images", "intervals", "ensemble", "checks", "curves", "firing", "gallery"] {
         assert_eq!(whole[key], report[key], "{key}");
@@ -264,11 +285,18 @@ fn a_run_killed_within_an_attack_goes_on_within_it() {
         let phase = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == name);
         phase.unwrap_or_else(|| panic!("no phase {name}"))["seconds"].as_f64().unwrap()
     };
-    assert!(seconds("snn-ensemble-pgd400") > 0.0 && report["seconds"].as_f64().unwrap() > seconds("snn-ensemble-pgd400"));
+    let (attack, all) = (seconds("snn-ensemble-pgd400"), report["seconds"].as_f64().unwrap());
+    assert!((paged[1]..paged[1] + walls[2]).contains(&attack), "{attack} s, {} of them before the last kill", paged[1]);
+    let least = attack + paged[2] + seconds("ann-train") + seconds("snn-finetune");
+    assert!((least..walls.iter().sum()).contains(&all), "{all} s in all, of which {least} are told; {walls:?}");
     // Begun anew, nothing of an attack under way is used.
     house.write("out/evaluation/snn.ensemble_pgd400/question.txt", "another");
     house.good(&format!("{line} out --set eval.snn=fgsm:5 --quiet"));
-    assert!(!house.has("out/evaluation"));
+    assert!(alone("out/evaluation"), "another's file went, or pages stayed");
+    // A file in the place of pages is said before anything is done.
+    std::fs::remove_dir_all(house.root.join("out/evaluation")).unwrap();
+    house.write("out/evaluation", "mine");
+    house.refused(1, &format!("{line} out"), &["out/evaluation", "it is a file"]);
 }
 
 #[test]
@@ -277,7 +305,7 @@ fn a_recipe_takes_every_attack_that_eval_takes() {
     house.data();
     house.write("mini.toml", RECIPE.replace("epochs = 2", "epochs = 1"));
     let line = "run mini.toml --data data --set eval.curve_attack=apgd-ce2:10 --set eval.ann=autoattack:6,apgd-dlr3:20,square20:10,noise:60 \
-                --set eval.snn=fab-t3:5,sa-pgd3:20,autoattack:8,apgd-t3:10,ensemble-apgd-ce2:5 --set eval.eps=40 --seed 5";
+                --set eval.snn=fab-t3:5,sa-pgd3:20,autoattack:8,apgd-t3:10,ensemble-apgd-ce2:9 --set eval.eps=40 --seed 5";
     let said = house.good(&format!("{line} --out out")).out;
     let report = house.json("out/report.json");
     let page = String::from_utf8(house.read("out/report.html")).unwrap();
@@ -290,7 +318,7 @@ fn a_recipe_takes_every_attack_that_eval_takes() {
         ("snn.sa_pgd3", 20),
         ("snn.autoattack", 8),
         ("snn.apgd_t3", 10),
-        ("snn.ensemble_apgd_ce2", 5),
+        ("snn.ensemble_apgd_ce2", 9),
     ] {
         assert_eq!(report["images"][key], images, "{key}");
         assert!(report["results"][key].is_number() && report["intervals"][key].is_array(), "{key}: {report}");
@@ -302,17 +330,24 @@ fn a_recipe_takes_every_attack_that_eval_takes() {
         assert!(page.contains(words), "nothing about {words}");
     }
     // The same question, asked by itself, has the same answer, and the same is said of it.
-    for (network, images) in [("ann", 6), ("snn", 8)] {
-        let checks = format!("out/{network}.safetensors --data data --attack autoattack --images {images} --eps 40 --seed 5");
-        house.good(&format!("eval {checks} --json out.json --quiet"));
-        let (eval, key) = (house.json("out.json"), format!("{network}.autoattack"));
-        assert_eq!(report["results"][&key], eval["autoattack_acc"], "{network}");
+    for (network, attack, words, images, checked) in [
+        ("ann", "autoattack", "autoattack", 6, true),
+        ("snn", "autoattack", "autoattack", 8, false),
+        ("snn", "ensemble_apgd_ce2", "apgd-ce --iterations 2 --ensemble", 9, true),
+    ] {
+        let asked = format!("out/{network}.safetensors --data data --attack {words} --images {images} --eps 40 --seed 5");
+        house.good(&format!("eval {asked} --json out.json --quiet"));
+        let (eval, key) = (house.json("out.json"), format!("{network}.{attack}"));
+        assert_eq!(report["results"][&key], eval["robust_acc"], "{key}");
         let members = |list: &serde_json::Value| {
             let of = |member: &serde_json::Value| (member["name"].clone(), member["accuracy"].clone());
             list.as_array().unwrap().iter().map(of).collect::<Vec<_>>()
         };
         assert_eq!(members(&report["ensemble"][&key]), members(&eval["members"]), "{network}");
-        assert_eq!(report["checks"][&key], eval["honesty"], "{network}");
+        assert_eq!(report["checks"][&key], if checked { eval["honesty"].clone() } else { serde_json::Value::Null }, "{key}");
+        if !checked {
+            continue;
+        }
         assert!(page.contains(&format!("{:.1} % of the pixels' gradients", 100.0 * eval["honesty"]["zero_gradients"].as_f64().unwrap())));
     }
     assert_eq!(report["checks"].as_object().unwrap().len(), 2);

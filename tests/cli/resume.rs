@@ -361,6 +361,7 @@ fn a_resume_in_another_precision_or_with_other_images_is_refused() {
     let start = events(&house, "out", "start").remove(0);
     let fingerprint = start["fingerprint"].as_str().unwrap();
     assert_eq!((start["precision"].as_str(), start["train_images"].as_u64()), (Some("f32"), Some(196)));
+    assert_eq!(start["weights"], "none", "nobody's weights are finetuned");
     let precision = &["out", "computed in f32", "go on in bf16", "--precision f32", "--out"];
     house.refused(2, &format!("{line} --data data --resume --precision bf16"), precision);
     house.refused(2, &format!("{line} --data changed --resume"), &["out", fingerprint, "fingerprint", "give the data", "--out"]);
@@ -373,7 +374,7 @@ fn a_resume_in_another_precision_or_with_other_images_is_refused() {
     assert!(house.read("out/run.jsonl") == record, "a line of nothing");
     // What the record of an older program does not tell is no difference.
     let mut lines: Vec<Value> = String::from_utf8(record).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for field in ["precision", "train_images", "validation_images", "test_images", "fingerprint"] {
+    for field in ["precision", "train_images", "validation_images", "test_images", "fingerprint", "weights"] {
         assert!(lines[0].as_object_mut().unwrap().remove(field).is_some(), "no {field}");
     }
     house.write("out/run.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>());

@@ -26,7 +26,7 @@ impl Kept {
             }
             return Ok((evaluate_with(model, question, None, watch)?, Kept(None)));
         }
-        let (mut store, pages) = Store::open(&folder, &question.text(model, &version()), args.resume)?;
+        let (mut store, pages) = question.store(&folder, model, &version(), args.resume)?;
         if args.resume {
             watch.end(&match pages.len() {
                 0 => format!("--resume: nothing was kept in {}; from the beginning", folder.display()),

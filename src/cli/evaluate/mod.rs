@@ -143,8 +143,8 @@ fn check(args: &Eval, attack: Attack, radius: Radius) -> Result<()> {
     if args.ensemble && !attack.is_white_box() {
         return Err(usage!("--ensemble: {} uses no gradient, so there is no ensemble of it", attack.name()));
     }
-    if radius.size == 0.0 && attack != Attack::Identity {
-        return Err(usage!("--eps 0: no pixel may move; use --attack none for clean accuracy"));
+    if radius.ball().eps == 0.0 && attack != Attack::Identity {
+        return Err(usage!("--eps {}: no pixel may move; use --attack none for clean accuracy", radius.size));
     }
     if args.curve && (args.no_checks || !attack.asks_a_network()) {
         return Err(usage!("--curve: it is one of the honesty checks, which are left out here; leave it out too"));

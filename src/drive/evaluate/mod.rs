@@ -14,7 +14,7 @@ mod trial;
 
 pub use honesty::{Grade, Honesty, examine};
 pub use radius::Radius;
-pub use store::{Page, Store};
+pub use store::{Page, Store, clear_all};
 
 use super::recipe::Members;
 use super::train::upload;
@@ -30,6 +30,7 @@ use crate::record::with_interval;
 use crate::tensor::Tensor;
 use board::Board;
 use std::fmt;
+use std::path::Path;
 use std::time::Instant;
 use trial::Trial;
 
@@ -87,7 +88,7 @@ impl<'a> Question<'a> {
         let network = |model: &Model| format!("{} of {:?}", checkpoint::fingerprint(model), model.spec());
         let members = self.members.iter().map(|member| format!("{} {}\n", member.attack, member.lens)).collect::<String>();
         format!(
-            "{self}: {} runs each within {}, seed {}, {:?}, {} draws\nnetwork {}\nsource {}\n{} images of {}\n{:?}, {version}\n{members}",
+            "{self}: {} runs each within {}, seed {}, {:?}, {} draws\nnetwork {}\nsource {}\n{} images of {}\n{:?}, on a {}, {version}\n{members}",
             self.restarts,
             self.radius,
             self.seed,
@@ -98,7 +99,15 @@ impl<'a> Question<'a> {
             self.count,
             self.images.fingerprint(),
             model.device().precision(),
+            if model.device().is_remote() { "GPU" } else { "CPU" },
         )
+    }
+
+    /// The [`Store`] in `folder` for this question, and its pages if it is to `resume`. Errors: as [`Store::open`].
+    pub fn store(&self, folder: &Path, model: &Model, version: &str, resume: bool) -> Result<(Store, Vec<Page>)> {
+        let images = self.images;
+        let extent = [self.count.min(images.len()), images.channels * images.height * images.width];
+        Store::open(folder, &self.text(model, version), resume, |page| page.fits(self.members.len(), self.restarts, extent))
     }
 }
 

@@ -35,17 +35,38 @@ pub struct Store {
     next: usize,
     /// Held while this process writes here; None before there is a folder.
     claimed: Option<File>,
+    /// Whether the last page could not be written.
+    full: bool,
 }
 
 const QUESTION: &str = "question.txt";
+
+impl Page {
+    /// Whether it can be of an evaluation by `members` of so many `runs`, of `count` images of `size` numbers.
+    pub fn fits(&self, members: usize, runs: usize, [count, size]: [usize; 2]) -> bool {
+        let below = |places: &[usize]| places.iter().all(|&place| place < count);
+        let whole = self.places.len() == self.robust.len() && Some(self.adversarial.len()) == self.kept.len().checked_mul(size);
+        self.member < members && self.run < runs && whole && below(&self.places) && below(&self.kept)
+    }
+}
+
+/// Remove every store in the folder `parent`, and `parent` itself if there is nothing else in it. Errors: the disk.
+pub fn clear_all(parent: &Path) -> Result<()> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|folder| folder.join(QUESTION).is_file()).try_for_each(|folder| remove(&folder))?;
+    let _ = fs::remove_dir(parent); // unless something else is there
+    Ok(())
+}
 
 impl Store {
     /// The store in `folder` for the evaluation that `question` describes, and the pages in it if it is to `resume`. Otherwise,
     /// and where another question was asked, old pages are removed. The folder is made with the first page.
     ///
-    /// Errors: another process writes there, pages that cannot be read or removed.
-    pub fn open(folder: &Path, question: &str, resume: bool) -> Result<(Store, Vec<Page>)> {
-        let mut store = Store { folder: folder.to_path_buf(), question: question.to_string(), next: 0, claimed: None };
+    /// Errors: another process writes there, pages that cannot be removed, that are damaged or are not what `fits` such an
+    /// evaluation.
+    pub fn open(folder: &Path, question: &str, resume: bool, fits: impl Fn(&Page) -> bool) -> Result<(Store, Vec<Page>)> {
+        ensure!(!folder.is_file(), "cannot keep an evaluation in {}: it is a file; move it away", folder.display());
+        let mut store = Store { folder: folder.to_path_buf(), question: question.to_string(), next: 0, claimed: None, full: false };
         let Ok(mut file) = File::open(folder.join(QUESTION)) else {
             store.clear()?;
             return Ok((store, Vec::new()));
@@ -61,7 +82,11 @@ impl Store {
         file::sweep(folder);
         let mut pages = Vec::new();
         while store.page(store.next).exists() {
-            pages.push(read(&store.page(store.next))?);
+            let path = store.page(store.next);
+            let cure = || format!("remove {} to attack anew", folder.display());
+            let page = read(&path).map_err(|error| Error::new(error.kind(), format!("{error}; {}", cure())))?;
+            ensure!(fits(&page), "{}: no page of this evaluation; {}", path.display(), cure());
+            pages.push(page);
             store.next += 1;
         }
         store.claimed = Some(file);
@@ -91,6 +116,11 @@ impl Store {
         self.next > 0
     }
 
+    /// Whether the disk refused the last page.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Make the folder. Errors: the disk; another process was faster.
     fn begin(&mut self) -> Result<()> {
         let path = self.folder.join(QUESTION);
@@ -107,6 +137,7 @@ impl Store {
 
     /// Write a page. Errors: the disk; then the pages before are what they were, and where there are none nothing is left.
     pub fn append(&mut self, page: &Page) -> Result<()> {
+        self.full = true; // until it is written
         if self.claimed.is_none() {
             self.begin()?;
         }
@@ -127,15 +158,34 @@ impl Store {
             }
             return Err(full(&error));
         }
-        self.next += 1;
+        (self.next, self.full) = (self.next + 1, false);
         Ok(())
     }
 
     /// Remove it: the evaluation is done. Errors: the disk.
     pub fn clear(&mut self) -> Result<()> {
         (self.next, self.claimed) = (0, None);
-        file::remove_folder(&self.folder)
+        remove(&self.folder)
     }
+}
+
+/// Remove the store in `folder`, and the folder if nothing else is in it. The question goes last: pages never lie there without
+/// it, as if they were another's. Errors: the disk.
+fn remove(folder: &Path) -> Result<()> {
+    file::sweep(folder);
+    let numbered = |path: &Path| {
+        let digits = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        digits.len() >= 6 && digits.bytes().all(|digit| digit.is_ascii_digit()) && path.extension().is_some_and(|end| end == "safetensors")
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in entries.filter(|path| numbered(path)).chain([folder.join(QUESTION)]) {
+        match fs::remove_file(&path) {
+            Err(cause) if path.exists() => return Err(Error::io("cannot remove", &path, &cause)),
+            _ => {}
+        }
+    }
+    let _ = fs::remove_dir(folder); // unless something else is there
+    Ok(())
 }
 
 /// What to do where a page, or the question, cannot be written.
@@ -152,4 +202,65 @@ fn read(path: &Path) -> Result<Page> {
     let (member, run, places, kept) = (one("member")?, one("run")?, counts("places")?, counts("kept")?);
     let seconds = file.floats("seconds")?.iter().sum();
     Ok(Page { member, run, places, robust, kept, adversarial: file.floats("adversarial")?, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Page {
+        Page { member: 1, run: 2, places: vec![0, 4], robust: vec![true, false], kept: vec![4], adversarial: vec![0.5; 3], seconds: 1.0 }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_of_this_evaluation_is_known() {
+        let fits = |page: &Page| page.fits(2, 3, [5, 3]);
+        assert!(fits(&page()));
+        for (damage, page) in [
+            ("member", Page { member: 2, ..page() }),
+            ("run", Page { run: 3, ..page() }),
+            ("places", Page { places: vec![0, 5], ..page() }),
+            ("more places", Page { places: vec![0, 1, 4], ..page() }),
+            ("robust", Page { robust: vec![true], ..page() }),
+            ("kept", Page { kept: vec![5], ..page() }),
+            ("adversarial", Page { adversarial: vec![0.5; 4], ..page() }),
+        ] {
+            assert!(!fits(&page), "{damage}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_page_is_an_error_with_a_cure_and_only_a_store_s_own_files_go() {
+        let parent = std::env::temp_dir().join(format!("caltrop-store-{}", std::process::id()));
+        let folder = parent.join("one");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("notes.txt"), "a").unwrap();
+        let open = |resume| Store::open(&folder, "why", resume, |page| page.fits(2, 3, [5, 3]));
+        let mut store = open(false).unwrap().0;
+        store.append(&page()).unwrap();
+        drop(store);
+        assert_eq!(open(true).unwrap().1, [page()]);
+        let damaged = [
+            Box::new(|| open(true).unwrap().0.append(&Page { member: 9, ..page() }).unwrap()) as Box<dyn Fn()>,
+            Box::new(|| fs::write(folder.join("000001.safetensors"), "torn").unwrap()),
+        ];
+        for damage in damaged {
+            damage();
+            let said = open(true).err().unwrap().to_string();
+            assert!(
+                said.contains("000001.safetensors") && said.ends_with(&format!("remove {} to attack anew", folder.display())),
+                "{said}"
+            );
+        }
+        fs::write(parent.join("other.txt"), "b").unwrap();
+        clear_all(&parent).unwrap();
+        let left = |folder: &Path| fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
+        assert_eq!((left(&folder), left(&parent).len()), (vec!["notes.txt".into()], 2));
+        fs::remove_file(parent.join("other.txt")).unwrap();
+        fs::remove_file(folder.join("notes.txt")).unwrap();
+        fs::write(folder.join(QUESTION), "why").unwrap();
+        clear_all(&parent).unwrap();
+        assert!(!parent.exists());
+        clear_all(&parent).unwrap();
+    }
 }

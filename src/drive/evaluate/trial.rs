@@ -147,8 +147,8 @@ impl Trial<'_> {
     /// The largest distance of an adversarial image from its clean one, in the radius' unit. Errors: an image beyond the ball, a
     /// pixel outside [0,1]; a bug of an attack.
     pub fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
-        let Question { radius, count, .. } = *self.question;
-        let (ball, size) = (radius.ball(), clean.len() / count.max(1));
+        let radius = self.question.radius;
+        let (ball, size) = (radius.ball(), self.model.spec().input.iter().product::<usize>());
         let most = f64::from(ball.eps) + radius.rounding(size);
         let mut farthest = 0.0f64;
         for (index, (x, adv)) in clean.chunks_exact(size.max(1)).zip(adversarial.chunks_exact(size.max(1))).enumerate() {

@@ -1,8 +1,9 @@
 //! The evaluation: the table [eval].
 
 use super::keys::Table;
-use crate::attack::{AUTOATTACK, Attack, autoattack};
+use crate::attack::{AUTOATTACK, Attack};
 use crate::base::{Error, Result, usage};
+use crate::record::strength;
 use std::fmt;
 use std::str::FromStr;
 
@@ -45,22 +46,6 @@ pub enum Members {
     AutoAttack,
 }
 
-impl Members {
-    /// How much it is to be trusted, to compare: whether it follows gradients, for how many steps, through how many lenses.
-    /// None where no network is asked.
-    fn strength(self) -> Option<(bool, usize, bool)> {
-        let of = |attack: Attack, all| {
-            let steps = attack.iterations().unwrap_or(1);
-            attack.asks_a_network().then_some((attack.is_white_box(), steps, all))
-        };
-        match self {
-            Members::One(attack) => of(attack, false),
-            Members::Ensemble(attack) => of(attack, true),
-            Members::AutoAttack => of(autoattack()[0], true),
-        }
-    }
-}
-
 impl fmt::Display for Members {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -89,7 +74,7 @@ impl Trial {
 
     /// Of these the strongest that asks a network, the later of equals: the one whose failure is to be doubted.
     pub fn strongest(trials: &[Trial]) -> Option<&Trial> {
-        trials.iter().filter(|trial| trial.members.strength().is_some()).max_by_key(|trial| trial.members.strength())
+        trials.iter().filter(|trial| strength(&trial.key()).is_some()).max_by_key(|trial| strength(&trial.key()))
     }
 }
 
@@ -137,6 +122,10 @@ pub(super) fn read(table: &Table) -> Result<Eval> {
         let (place, word) = (table.place(), trial.word());
         return Err(usage!("{place}: ann: {word}: a ReLU network has no spikes, so all gradient variants are one; leave ensemble- out"));
     }
+    let curve = table.numbers("curve", 0.0..=255.0)?;
+    if let Some((_, twice)) = curve.iter().enumerate().find(|(at, eps)| curve[..*at].contains(eps)) {
+        return Err(usage!("{}: curve: {twice} is there twice; each radius once", table.place()));
+    }
     Ok(Eval {
         eps: table.number("eps", 8.0, 0.0..=255.0)?,
         images: match table.count("images", 0, 0..=1 << 40)? {
@@ -145,7 +134,7 @@ pub(super) fn read(table: &Table) -> Result<Eval> {
         },
         ann,
         snn: trials("snn")?,
-        curve: table.numbers("curve", 0.0..=255.0)?,
+        curve,
         curve_trial: trial(table, "curve_attack", &table.text("curve_attack", "pgd10:250")?)?,
         checks: table.flag("checks", true)?,
     })
@@ -171,6 +160,9 @@ mod tests {
             let (plain, some) = (trial(name), trial(&format!("{name}:9")));
             assert_eq!((plain.images, some.images, plain.members), (None, Some(9), some.members), "{name}");
             assert_eq!(trial(&plain.word()), plain, "{name}");
+            let (Members::One(attack) | Members::Ensemble(attack)) = plain.members else { continue };
+            let known = strength(&plain.key()).map(|(follows, ..)| follows);
+            assert_eq!(known, attack.asks_a_network().then_some(attack.is_white_box()), "{name}: its strength");
             assert!(plain.word().starts_with(name) && plain.key() == plain.word().replace('-', "_"), "{name}: {}", plain.word());
         }
         assert_eq!(trial("autoattack:5"), Trial { members: Members::AutoAttack, images: Some(5) });
@@ -187,6 +179,8 @@ mod tests {
         };
         assert_eq!(strongest(&["fgsm", "pgd20", "square", "ensemble-pgd20", "ensemble-fgsm"]).unwrap(), "ensemble-pgd20");
         assert_eq!(strongest(&["autoattack", "apgd-ce50"]).unwrap(), "autoattack");
+        assert_eq!(strongest(&["ensemble-fgsm", "autoattack", "pgd1000", "ensemble-rfgsm"]).unwrap(), "autoattack");
+        assert_eq!(strongest(&["ensemble-pgd20", "autoattack"]).unwrap(), "ensemble-pgd20");
         assert_eq!(strongest(&["noise", "square10"]).unwrap(), "square10");
         assert_eq!(strongest(&["none", "gaussian"]), None);
     }
