@@ -15,8 +15,10 @@ use crate::ops::product::{PANEL, Panels, Run, Segments, TILE_ROWS, tile};
 use crate::ops::vector::{LANES, lanes, simd};
 use crate::ops::wide::{Wide, wide};
 use crate::tensor::Tensor;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::slice;
 
 /// Outputs of a tile along an axis.
 const OUT: usize = 4;
@@ -81,7 +83,8 @@ simd! {
 
 /// Memory that the points and products of one group may take: they share the last-level cache with the weights.
 const GROUP_BYTES: usize = 1 << 24;
-/// Groups no larger than this are shared out among threads; larger ones one after the other, each by all threads.
+/// Groups no larger than this are shared out among threads; larger ones one after the other, each by all threads (unless they
+/// are single blocks, and many).
 const SMALL_BYTES: usize = 1 << 20;
 
 /// What a group of blocks holds.
@@ -91,6 +94,14 @@ struct Scratch {
     points: Vec<f32>,
     /// `[point][panel][row / 8]` tiles of 8 rows by 32 outputs.
     products: Vec<[[f32; PANEL]; TILE_ROWS]>,
+}
+
+impl Scratch {
+    /// Room for so many rows.
+    fn grow(&mut self, job: &Job, rows: usize) {
+        grow(&mut self.points, rows * POINTS * job.inputs);
+        grow(&mut self.products, POINTS * job.panels.count() * rows.div_ceil(TILE_ROWS));
+    }
 }
 
 thread_local! {
@@ -118,8 +129,14 @@ pub fn convolve(cpu: &Cpu, patches: &Patches, panels: &Panels, out: &mut Tensor)
             _ => groups.push(Group { first: block, starts: vec![0], rows: rows(block) }),
         }
     }
-    let run = |group: &Group| SCRATCH.with_borrow_mut(|scratch| job.run(cpu, group, scratch));
-    if most * row_bytes <= SMALL_BYTES {
+    let run = |group: &Group| {
+        SCRATCH.with_borrow_mut(|scratch| match group.starts.len() {
+            1 => job.alone(cpu, group.first, (most / frames.max(1)).max(1), scratch),
+            _ => job.together(cpu, group, scratch),
+        });
+    };
+    let many_alone = groups.len() >= 16 && groups.iter().all(|group| group.starts.len() == 1);
+    if most * row_bytes <= SMALL_BYTES || many_alone {
         cpu.each(groups.len(), |index| run(&groups[index]));
     } else {
         groups.iter().for_each(run);
@@ -154,11 +171,10 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, cpu: &Cpu, group: &Group, scratch: &mut Scratch) {
-        let (inputs, count, chunks) = (self.inputs, self.panels.count(), group.rows.div_ceil(TILE_ROWS));
-        let size = POINTS * inputs;
-        grow(&mut scratch.points, group.rows * size);
-        grow(&mut scratch.products, POINTS * count * chunks);
+    /// Several blocks: all of them laid out and transformed, then multiplied, then transformed back.
+    fn together(&self, cpu: &Cpu, group: &Group, scratch: &mut Scratch) {
+        let size = POINTS * self.inputs;
+        scratch.grow(self, group.rows);
         let points = Disjoint::new(&mut scratch.points);
         cpu.each(group.starts.len(), |index| {
             let rows = group.rows(index);
@@ -166,39 +182,86 @@ impl Job<'_> {
             let points = unsafe { points.part(rows.start * size..rows.end * size) };
             IMAGE.with_borrow_mut(|image| {
                 let (_, lines) = self.patches.lay(cpu.isa(), group.first + index, image);
-                transform_in(cpu.isa(), image, &self.block(&lines), points);
+                let block = self.block(&lines);
+                transform_in(cpu.isa(), image, &block, block.all(), points);
             });
         });
-        let points = &scratch.points;
-        let whole = Segments::of(&[Run { offset: 0, len: inputs }]);
+        let rows: Vec<Range<usize>> = (0..group.starts.len()).map(|index| group.rows(index)).collect();
+        self.multiply(cpu, &rows, scratch);
+        cpu.each(group.starts.len(), |index| {
+            let (n, lines) = self.patches.place(group.first + index);
+            let block = self.block(&lines);
+            // SAFETY: blocks are other rows of the image.
+            let out = unsafe { self.rows_of(n, &lines, &block) };
+            self.transform_out(cpu, scratch, group.rows, group.starts[index], &block, block.all(), out);
+        });
+    }
+
+    /// One block, `most` tiles at a time.
+    fn alone(&self, cpu: &Cpu, block: usize, most: usize, scratch: &mut Scratch) {
+        IMAGE.with_borrow_mut(|image| {
+            let (n, lines) = self.patches.lay(cpu.isa(), block, image);
+            let block = self.block(&lines);
+            // SAFETY: blocks are other rows of the image.
+            let out = unsafe { self.rows_of(n, &lines, &block) };
+            for first in block.all().step_by(most) {
+                let tiles = first..(first + most).min(block.all().end);
+                let rows = tiles.len() * self.frames;
+                scratch.grow(self, rows);
+                transform_in(cpu.isa(), image, &block, tiles.clone(), &mut scratch.points[..rows * POINTS * self.inputs]);
+                self.multiply(cpu, slice::from_ref(&(0..rows)), scratch);
+                self.transform_out(cpu, scratch, rows, 0, &block, tiles, out);
+            }
+        });
+    }
+
+    /// The 36 products of blocks with these rows.
+    fn multiply(&self, cpu: &Cpu, blocks: &[Range<usize>], scratch: &mut Scratch) {
+        let (inputs, count) = (self.inputs, self.panels.count());
+        let rows: usize = blocks.iter().map(Range::len).sum();
+        let chunks = rows.div_ceil(TILE_ROWS);
+        let of_block = |rows: &Range<usize>, point: usize| {
+            let first = (rows.start * POINTS + point * rows.len()) * inputs;
+            (0..rows.len()).map(move |row| first + row * inputs)
+        };
+        let starts = |point: usize| -> Vec<usize> { blocks.iter().flat_map(|rows| of_block(rows, point)).collect() };
+        let (points, whole, origin) = (&scratch.points, Segments::of(&[Run { offset: 0, len: inputs }]), starts(0));
         let products = Disjoint::new(&mut scratch.products);
         cpu.each(POINTS * count, |task| {
             let (point, panel) = (task / count, task % count);
-            let of_block = |index: usize| {
-                let rows = group.rows(index);
-                let first = (rows.start * POINTS + point * rows.len()) * inputs;
-                (0..rows.len()).map(move |row| first + row * inputs)
+            // Of one block all rows lie equally far from those of the first point.
+            let (numbers, starts) = match blocks {
+                [_] => (&points[point * rows * inputs..], Cow::Borrowed(&origin)),
+                _ => (&points[..], Cow::Owned(starts(point))),
             };
-            let starts: Vec<usize> = (0..group.starts.len()).flat_map(of_block).collect();
             let weights = &self.panels.panel(panel)[point * inputs * PANEL..(point + 1) * inputs * PANEL];
             // SAFETY: each point and panel has products of its own.
             let products = unsafe { products.part(task * chunks..(task + 1) * chunks) };
             for (starts, product) in starts.chunks(TILE_ROWS).zip(products) {
-                tile(cpu.isa(), points, starts, &whole, weights, self.panels.width(panel), product);
+                tile(cpu.isa(), numbers, starts, &whole, weights, self.panels.width(panel), product);
             }
         });
-        let products = &scratch.products;
-        cpu.each(group.starts.len(), |index| {
-            let (n, lines) = self.patches.place(group.first + index);
-            let (line, block) = (self.width * self.frames * self.outputs, self.block(&lines));
-            let first = (n * self.height + lines.start.min(self.height)) * line;
-            // SAFETY: blocks are other rows of the image.
-            let out = unsafe { self.out.part(first..first + block.height * line) };
-            for panel in 0..count {
-                let columns = panel * PANEL..panel * PANEL + self.panels.width(panel);
-                transform_out(cpu.isa(), &products[panel * chunks..], count * chunks, group.starts[index], &block, columns, out);
-            }
-        });
+    }
+
+    /// Some tiles of a block, whose products begin at row `first` of `rows`, to `out`.
+    #[allow(clippy::too_many_arguments)] // what, whence, whither
+    fn transform_out(&self, cpu: &Cpu, scratch: &Scratch, rows: usize, first: usize, block: &Block, tiles: Range<usize>, out: &mut [f32]) {
+        let (count, chunks) = (self.panels.count(), rows.div_ceil(TILE_ROWS));
+        for panel in 0..count {
+            let columns = panel * PANEL..panel * PANEL + self.panels.width(panel);
+            transform_out(cpu.isa(), &scratch.products[panel * chunks..], count * chunks, first, block, tiles.clone(), columns, out);
+        }
+    }
+
+    /// Where the rows `lines` of image `n` go.
+    ///
+    /// # Safety
+    /// As [`Disjoint::part`].
+    unsafe fn rows_of(&self, n: usize, lines: &Range<usize>, block: &Block) -> &mut [f32] {
+        let line = self.width * self.frames * self.outputs;
+        let first = (n * self.height + lines.start.min(self.height)) * line;
+        // SAFETY: the caller's promise.
+        unsafe { self.out.part(first..first + block.height * line) }
     }
 
     fn block(&self, lines: &Range<usize>) -> Block {
@@ -224,12 +287,19 @@ struct Block {
     width: usize,
 }
 
+impl Block {
+    /// Its tiles.
+    fn all(&self) -> Range<usize> {
+        0..self.tiles[0] * self.tiles[1]
+    }
+}
+
 wide! {
     // Bᵀ d B of every tile, frame and sixteen channels: `points[point][row][channel]`.
-    fn transform_in(image: &[f32], block: &Block, points: &mut [f32]) {
+    fn transform_in(image: &[f32], block: &Block, tiles: Range<usize>, points: &mut [f32]) {
         let (inputs, frames) = (block.inputs, block.frames);
         let (line, stride) = ((block.tiles[1] * OUT + 2) * frames * inputs, points.len() / POINTS);
-        for at in 0..block.tiles[0] * block.tiles[1] {
+        for (index, at) in tiles.enumerate() {
             let corner = at / block.tiles[1] * OUT * line + at % block.tiles[1] * OUT * frames * inputs;
             for frame in 0..frames {
                 for c in lanes(inputs) {
@@ -241,7 +311,7 @@ wide! {
                     });
                     for (j, column) in (0..IN).map(|j| bt(std::array::from_fn(|i| d[i][j]))).enumerate() {
                         for (i, value) in column.into_iter().enumerate() {
-                            let to = (i * IN + j) * stride + (at * frames + frame) * inputs;
+                            let to = (i * IN + j) * stride + (index * frames + frame) * inputs;
                             value.store(&mut points[to + c.start..to + c.end]);
                         }
                     }
@@ -258,14 +328,15 @@ wide! {
         stride: usize,
         first: usize,
         block: &Block,
+        tiles: Range<usize>,
         columns: Range<usize>,
         out: &mut [f32]
     ) {
         let (frames, outputs) = (block.frames, block.outputs);
-        for at in 0..block.tiles[0] * block.tiles[1] {
+        for (index, at) in tiles.enumerate() {
             let (top, left) = (at / block.tiles[1] * OUT, at % block.tiles[1] * OUT);
             for frame in 0..frames {
-                let row = first + at * frames + frame;
+                let row = first + index * frames + frame;
                 for c in lanes(columns.len()) {
                     let m: [[V; OUT]; IN] = std::array::from_fn(|i| {
                         at_rows(std::array::from_fn(|j| {

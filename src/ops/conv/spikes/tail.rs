@@ -31,7 +31,11 @@ impl Tail for Store<'_> {
                 let start = (pixel * self.steps + t) * self.channels + columns.start;
                 // SAFETY: the caller visits every element once.
                 let out = unsafe { self.out.part(start..start + columns.len()) };
-                out.copy_from_slice(&current[..columns.len()]);
+                // A whole panel is stored without a call.
+                match out.first_chunk_mut() {
+                    Some(whole) => *whole = *current,
+                    None => out.copy_from_slice(&current[..columns.len()]),
+                }
             }
         }
     }
