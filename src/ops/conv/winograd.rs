@@ -257,6 +257,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// As [`Disjoint::part`].
+    #[allow(clippy::mut_from_ref)] // as there
     unsafe fn rows_of(&self, n: usize, lines: &Range<usize>, block: &Block) -> &mut [f32] {
         let line = self.width * self.frames * self.outputs;
         let first = (n * self.height + lines.start.min(self.height)) * line;

@@ -179,14 +179,22 @@ fn tile_product(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx2 => unsafe { x86::tile256(numbers, starts, runs, panel, width, onto, tile) },
-        _ => portable(numbers, starts, runs, panel, onto, tile),
+        _ => portable(numbers, starts, runs, panel, width, onto, tile),
     }
 }
 
-fn portable(numbers: &[f32], starts: &[usize], runs: &[Run], panel: &[f32], onto: Onto, tile: &mut [[f32; PANEL]; TILE_ROWS]) {
+fn portable(
+    numbers: &[f32],
+    starts: &[usize],
+    runs: &[Run],
+    panel: &[f32],
+    width: usize,
+    onto: Onto,
+    tile: &mut [[f32; PANEL]; TILE_ROWS],
+) {
     const LANES: usize = 8;
     for (&start, out) in starts.iter().zip(tile) {
-        for (lane, out) in out.chunks_exact_mut(LANES).enumerate() {
+        for (lane, out) in out.chunks_exact_mut(LANES).enumerate().take(width.div_ceil(LANES)) {
             let mut sum = [0.0f32; LANES];
             let row = runs.iter().flat_map(|run| &numbers[start + run.offset..][..run.len]);
             for (&x, weights) in row.zip(panel.chunks_exact(PANEL)) {

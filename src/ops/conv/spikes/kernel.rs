@@ -66,7 +66,8 @@ pub fn tile(isa: Isa, source: impl Source, weights: Weights, steps: usize, tile:
         // SAFETY: as above, but for the instructions.
         _ => unsafe {
             for column in (0..width).step_by(4) {
-                source.walk::<[f32; 4], 1, 8>(panel.add(column), out.add(column));
+                let (panel, out) = (panel.add(column), out.add(column));
+                if steps > 4 { source.walk::<[f32; 4], 1, 8>(panel, out) } else { source.walk::<[f32; 4], 1, 4>(panel, out) }
             }
         },
     }

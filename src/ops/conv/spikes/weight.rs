@@ -153,7 +153,12 @@ impl Product<'_> {
             // SAFETY: as above.
             Isa::Avx2 => unsafe { x86::add256(pooled, under, gradient, width, worth, sums) },
             // SAFETY: everyone has these.
-            _ => unsafe { add::<[f32; 4], 8>(pooled, under, gradient, worth, sums) },
+            _ => unsafe {
+                match width {
+                    17.. => add::<[f32; 4], 8>(pooled, under, gradient, worth, sums),
+                    _ => add::<[f32; 4], 4>(pooled, under, gradient, worth, sums),
+                }
+            },
         }
     }
 }
