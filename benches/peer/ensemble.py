@@ -31,26 +31,6 @@ DERIVATIVES = {
 }
 
 
-class Spike(torch.autograd.Function):
-    """Heaviside step; backward by the member at hand."""
-
-    member = MEMBERS[0]
-
-    @staticmethod
-    def forward(ctx, u):
-        ctx.save_for_backward(u)
-        return (u >= 0).to(u.dtype)
-
-    @staticmethod
-    def backward(ctx, dy):
-        (u,) = ctx.saved_tensors
-        kind, gamma = Spike.member
-        return dy * DERIVATIVES[kind](u, gamma)
-
-
-networks.Spike = Spike
-
-
 def network(args):
     """The checkpoint in PyTorch: exported by Caltrop, its tensors put into the same layers here."""
     with tempfile.TemporaryDirectory() as folder:
@@ -103,11 +83,12 @@ def published(args, net, x, y):
 
     batches = [torch.arange(i, min(i + args.batch, len(x))) for i in range(0, len(x), args.batch)]
     alive = torch.cat([right(x[batch], y[batch]) for batch in batches])
-    for Spike.member in MEMBERS:
+    for kind, gamma in MEMBERS:
+        networks.Spike.derivative = lambda u, kind=kind, gamma=gamma: DERIVATIVES[kind](u, gamma)
         for batch in batches:
             left = batch[alive[batch]]
-            net.credit = "rate" if Spike.member[0] == "BPTR" else "bptt"
-            net.steps = 0 if Spike.member[0] == "Act" else steps
+            net.credit = "rate" if kind == "BPTR" else "bptt"
+            net.steps = 0 if kind == "Act" else steps
             adversarial = attack(args, net, x[left], y[left])
             net.credit, net.steps = "bptt", steps
             alive[left] &= right(adversarial, y[left])

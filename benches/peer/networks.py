@@ -19,7 +19,9 @@ EPS_TEST, EPS_TRAIN = 8 / 255, 2 / 255
 
 
 class Spike(torch.autograd.Function):
-    """Heaviside step; backward by PCW with gamma = 1: max(0, 1 - |u|)."""
+    """Heaviside step; backward by a surrogate derivative: PCW with gamma = 1, max(0, 1 - |u|), unless it is replaced."""
+
+    derivative = staticmethod(lambda u: torch.clamp(1 - u.abs(), min=0))
 
     @staticmethod
     def forward(ctx, u):
@@ -29,7 +31,7 @@ class Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy):
         (u,) = ctx.saved_tensors
-        return dy * torch.clamp(1 - u.abs(), min=0)
+        return dy * Spike.derivative(u)
 
 
 class Rate(torch.autograd.Function):

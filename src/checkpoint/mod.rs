@@ -102,7 +102,7 @@ pub fn fingerprint(model: &Model) -> String {
     let mut sum = Md5::new();
     for (name, shape, values) in state_dict(model) {
         sum.update(format!("{name} {shape:?}\n"));
-        sum.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        sum.update(bytemuck::cast_slice::<f32, u8>(&values));
     }
     hex(&sum.finalize())
 }

@@ -102,28 +102,20 @@ impl Active<u64> {
 impl Active<Blame> {
     /// Fill with what is not 0 in image `image` of numbers `[N,H,W,F,C]`.
     pub fn find_blame(&mut self, g: &Extents, numbers: &[f32], image: usize) {
-        let channels = g.in_channels;
-        self.pixels = g.in_height * g.in_width;
-        self.starts.clear();
-        self.entries.clear();
-        for plane in 0..planes(g.frames) {
-            for pixel in 0..self.pixels {
-                let mut end = self.entries.len();
-                self.starts.push(end as u32);
-                self.entries.resize(end + channels, Blame::default());
-                let frames = plane * 8..(plane * 8 + 8).min(g.frames);
-                let at = ((image * self.pixels + pixel) * g.frames + frames.start) * channels;
-                let rows = &numbers[at..at + frames.len() * channels];
-                for c in 0..channels {
-                    let mut blame = Blame { values: [0.0; 8], place: (pixel % g.in_width * channels + c) as u16 };
-                    blame.values.iter_mut().zip(rows[c..].iter().step_by(channels)).for_each(|(to, &from)| *to = from);
-                    self.entries[end] = blame;
-                    end += usize::from(blame.values != [0.0; 8]);
-                }
-                self.entries.truncate(end);
+        let (pixels, channels) = (g.in_height * g.in_width, g.in_channels);
+        self.each(g, channels, |entries, plane, pixel| {
+            let frames = plane * 8..(plane * 8 + 8).min(g.frames);
+            let at = ((image * pixels + pixel) * g.frames + frames.start) * channels;
+            let rows = &numbers[at..at + frames.len() * channels];
+            let mut end = 0;
+            for c in 0..channels {
+                let mut blame = Blame { values: [0.0; 8], place: (pixel % g.in_width * channels + c) as u16 };
+                blame.values.iter_mut().zip(rows[c..].iter().step_by(channels)).for_each(|(to, &from)| *to = from);
+                entries[end] = blame;
+                end += usize::from(blame.values != [0.0; 8]);
             }
-        }
-        self.starts.push(self.entries.len() as u32);
+            end
+        });
     }
 }
 
@@ -131,20 +123,29 @@ impl<E: Copy + Default> Active<E> {
     /// `write` puts the entries of one input, `most` at most, at the front and returns how many: written always, kept where
     /// they are not silent, so that no branch can be guessed wrong.
     fn fill<C: Copy>(&mut self, g: &Extents, codes: &[C], image: usize, most: usize, write: impl Fn(&mut [E], C, u32) -> usize) {
-        let (planes, channels) = (planes(g.frames), g.in_channels);
+        let (planes, pixels, channels) = (planes(g.frames), g.in_height * g.in_width, g.in_channels);
+        self.each(g, most * channels, |entries, plane, pixel| {
+            let at = ((image * pixels + pixel) * planes + plane) * channels;
+            let mut end = 0;
+            for (place, &code) in (pixel % g.in_width * channels..).zip(&codes[at..at + channels]) {
+                end += write(&mut entries[end..], code, place as u32 & 0xffff);
+            }
+            end
+        });
+    }
+
+    /// `write` puts the entries of a plane and pixel, `most` at most, at the front and returns how many.
+    fn each(&mut self, g: &Extents, most: usize, write: impl Fn(&mut [E], usize, usize) -> usize) {
         self.pixels = g.in_height * g.in_width;
         self.starts.clear();
         self.entries.clear();
-        for plane in 0..planes {
+        for plane in 0..planes(g.frames) {
             for pixel in 0..self.pixels {
-                let mut end = self.entries.len();
-                self.starts.push(end as u32);
-                self.entries.resize(end + most * channels, E::default());
-                let at = ((image * self.pixels + pixel) * planes + plane) * channels;
-                for (place, &code) in (pixel % g.in_width * channels..).zip(&codes[at..at + channels]) {
-                    end += write(&mut self.entries[end..], code, place as u32 & 0xffff);
-                }
-                self.entries.truncate(end);
+                let start = self.entries.len();
+                self.starts.push(start as u32);
+                self.entries.resize(start + most, E::default());
+                let count = write(&mut self.entries[start..], plane, pixel);
+                self.entries.truncate(start + count);
             }
         }
         self.starts.push(self.entries.len() as u32);

@@ -41,9 +41,10 @@ use crate::device::{Cpu, Disjoint, Isa};
 use crate::ops::product::{PANEL, Panels};
 use crate::tensor::{Array, Data, Tensor, planes};
 use active::{Active, Blame, Codes};
-use kernel::{Source, Weights};
+use kernel::{Entry, Source, Weights};
 use lists::{Lists, Scratch};
 use std::cell::RefCell;
+use std::thread::LocalKey;
 use tail::{Fire, Store, Tail};
 
 /// Rows of lists (u16) that are held at a time, were every input active: images are taken so many at once.
@@ -102,28 +103,9 @@ pub fn backward_input(cpu: &Cpu, geometry: &Geometry, dy: &Tensor, panels: &Pane
     let tail = Store { out: Disjoint::new(dx.host_mut()), steps: g.frames, channels: g.out_channels, bias: None };
     let product = Product::new(cpu, g, panels, &tail);
     let g = &product.g;
-    let block = (BLAMED / (g.in_height * g.in_width * g.in_channels * planes(g.frames)).max(1)).clamp(1, g.images.max(1));
-    let shares = (PIECES / panels.count().max(1)).clamp(1, block);
-    let mut found = BLAME.take();
-    found.resize_with(block.max(found.len()), Active::default);
-    for first in (0..g.images).step_by(block) {
-        let images = block.min(g.images - first);
-        let filled = Disjoint::new(&mut found);
-        cpu.each(images, |image| {
-            // SAFETY: each image has entries of its own.
-            let active = unsafe { filled.part(image..image + 1) };
-            active[0].find_blame(g, dy.host(), first + image);
-        });
-        cpu.each(panels.count() * shares, |task| {
-            let (panel, share) = (task / shares, task % shares);
-            let mine = share * images / shares..(share + 1) * images / shares;
-            for (image, active) in mine.clone().zip(&found[mine]) {
-                let under = |pixel: usize, plane| active.under(g, plane, pixel / g.out_width, pixel % g.out_width);
-                product.image(first + image, panel, under);
-            }
-        });
-    }
-    BLAME.set(found);
+    let block = BLAMED / (g.in_height * g.in_width * g.in_channels * planes(g.frames)).max(1);
+    let find = |active: &mut Active<Blame>, image| active.find_blame(g, dy.host(), image);
+    product.by_blocks(cpu, block, &BLAME, find, |active, image, panel| product.as_they_lie(active, image, panel));
     dx
 }
 
@@ -157,6 +139,17 @@ fn run(cpu: &Cpu, geometry: &Geometry, x: &Data, panels: &Panels, tail: &impl Ta
     if panels.count() <= 1 { product.unsorted(cpu, &codes) } else { product.sorted(cpu, geometry, &codes) }
 }
 
+/// Calls `find` for each of so many images with what it is to fill of `held`, which grows to them.
+fn fill<F: Default + Send>(cpu: &Cpu, held: &mut Vec<F>, images: usize, find: impl Fn(&mut F, usize) + Sync + Send) {
+    held.resize_with(images.max(held.len()), F::default);
+    let filled = Disjoint::new(held);
+    cpu.each(images, |image| {
+        // SAFETY: each image has one of its own.
+        let held = unsafe { filled.part(image..image + 1) };
+        find(&mut held[0], image);
+    });
+}
+
 /// What all images share.
 struct Product<'a, T> {
     isa: Isa,
@@ -177,40 +170,47 @@ impl<'a, T: Tail> Product<'a, T> {
         cpu.each(self.g.images, |image| {
             SCRATCH.with_borrow_mut(|Scratch { active, .. }| {
                 active.find(&self.g, codes, image);
-                for panel in 0..self.panels.count() {
-                    self.image(image, panel, |pixel, plane| {
-                        active.under(&self.g, plane, pixel / self.g.out_width, pixel % self.g.out_width)
-                    });
-                }
+                (0..self.panels.count()).for_each(|panel| self.as_they_lie(active, image, panel));
             });
         });
     }
 
     /// All lists of a block of images, then every panel by them.
     fn sorted(&self, cpu: &Cpu, geometry: &Geometry, codes: &Codes) {
-        let (g, count) = (&self.g, self.panels.count());
-        let most = g.out_height * g.out_width * geometry.patch() * planes(g.frames);
-        let block = (HELD / most.max(1)).clamp(1, g.images.max(1));
-        let mut lists = LISTS.take();
-        lists.resize_with(block.max(lists.len()), Lists::default);
-        for first in (0..g.images).step_by(block) {
-            let images = block.min(g.images - first);
-            let filled = Disjoint::new(&mut lists);
-            cpu.each(images, |image| {
-                // SAFETY: each image has lists of its own.
-                let lists = unsafe { filled.part(image..image + 1) };
-                SCRATCH.with_borrow_mut(|scratch| lists[0].fill(g, codes, first + image, scratch));
-            });
-            let shares = (PIECES / count).clamp(1, images);
+        let g = &self.g;
+        let block = HELD / (g.out_height * g.out_width * geometry.patch() * planes(g.frames)).max(1);
+        let sort = |lists: &mut Lists, image| SCRATCH.with_borrow_mut(|scratch| lists.fill(g, codes, image, scratch));
+        self.by_blocks(cpu, block, &LISTS, sort, |lists, image, panel| self.image(image, panel, |pixel, plane| lists.at(pixel, plane)));
+    }
+
+    /// For `block` images after another: `find` what each holds, then `walk` it once a panel. `kept` has the memory.
+    fn by_blocks<F: Default + Send + Sync>(
+        &self,
+        cpu: &Cpu,
+        block: usize,
+        kept: &'static LocalKey<RefCell<Vec<F>>>,
+        find: impl Fn(&mut F, usize) + Sync + Send,
+        walk: impl Fn(&F, usize, usize) + Sync + Send,
+    ) {
+        let (images, count) = (self.g.images, self.panels.count());
+        let block = block.clamp(1, images.max(1));
+        let mut found = kept.take();
+        for first in (0..images).step_by(block) {
+            let images = block.min(images - first);
+            fill(cpu, &mut found, images, |found, image| find(found, first + image));
+            let shares = (PIECES / count.max(1)).clamp(1, images);
             cpu.each(count * shares, |task| {
                 let (panel, share) = (task / shares, task % shares);
                 let mine = share * images / shares..(share + 1) * images / shares;
-                for (image, lists) in mine.clone().zip(&lists[mine]) {
-                    self.image(first + image, panel, |pixel, plane| lists.at(pixel, plane));
-                }
+                mine.clone().zip(&found[mine]).for_each(|(image, found)| walk(found, first + image, panel));
             });
         }
-        LISTS.set(lists);
+        kept.set(found);
+    }
+
+    /// One image by one panel, what is not silent as it lies.
+    fn as_they_lie<E: Entry + Default>(&self, active: &Active<E>, image: usize, panel: usize) {
+        self.image(image, panel, |pixel, plane| active.under(&self.g, plane, pixel / self.g.out_width, pixel % self.g.out_width));
     }
 
     /// One image by one panel; `source` has the sums of each output pixel and plane.

@@ -12,6 +12,7 @@
 
 use super::super::Extents;
 use super::active::{Active, Codes, Under};
+use super::fill;
 use super::lanes::Lanes;
 use crate::device::{Buffer, Cpu, Disjoint, Isa};
 use crate::ops::product::{PANEL, Turned, reduce};
@@ -52,15 +53,7 @@ pub fn backward_weight(cpu: &Cpu, g: &Extents, codes: &Codes, dy: &Tensor, dw: &
     let (panels, depth) = (g.out_channels.div_ceil(PANEL), g.kernel_height * g.kernel_width * g.in_channels);
     let size = panels * depth * PANEL;
     let mut entries = ENTRIES.take();
-    entries.resize_with(g.images.max(entries.len()), Active::default);
-    {
-        let filled = Disjoint::new(&mut entries);
-        cpu.each(g.images, |image| {
-            // SAFETY: each image has entries of its own.
-            let entries = unsafe { filled.part(image..image + 1) };
-            entries[0].find_codes(g, codes, image);
-        });
-    }
+    fill(cpu, &mut entries, g.images, |active: &mut Active<u64>, image| active.find_codes(g, codes, image));
     let product = Product { isa: cpu.isa(), g, codes, entries: &entries, dy: dy.host(), depth };
     // Small results: partial sums of some images each.
     let parts = ((1 << 20) / size.max(1)).clamp(1, 16).min(g.images.max(1));
@@ -153,12 +146,7 @@ impl Product<'_> {
             // SAFETY: as above.
             Isa::Avx2 => unsafe { x86::add256(pooled, under, gradient, width, worth, sums) },
             // SAFETY: everyone has these.
-            _ => unsafe {
-                match width {
-                    17.. => add::<[f32; 4], 8>(pooled, under, gradient, worth, sums),
-                    _ => add::<[f32; 4], 4>(pooled, under, gradient, worth, sums),
-                }
-            },
+            _ => unsafe { in_columns::<[f32; 4], 8, 4>(pooled, under, gradient, width, worth, sums) },
         }
     }
 }
@@ -168,6 +156,28 @@ fn put(sums: &[[f32; PANEL]], total: &mut Vec<[f32; PANEL]>) {
     match total.is_empty() {
         true => total.extend_from_slice(sums),
         false => total.as_flattened_mut().iter_mut().zip(sums.as_flattened()).for_each(|(total, sum)| *total += sum),
+    }
+}
+
+/// In `WHOLE` registers of every row, or in `HALF` where sixteen columns or fewer are in use.
+///
+/// # Safety
+/// The machine has the instructions of `S`; `WHOLE` registers are 32 numbers, `HALF` sixteen.
+#[inline(always)]
+unsafe fn in_columns<S: Lanes, const WHOLE: usize, const HALF: usize>(
+    pooled: bool,
+    under: Under<'_, u64>,
+    gradient: &Steps,
+    width: usize,
+    worth: &mut Worth,
+    sums: &mut [[f32; PANEL]],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match width {
+            17.. => add::<S, WHOLE>(pooled, under, gradient, worth, sums),
+            _ => add::<S, HALF>(pooled, under, gradient, worth, sums),
+        }
     }
 }
 
@@ -275,7 +285,7 @@ unsafe fn gather<S: Lanes, const V: usize, const P: usize, const BITS: usize, co
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, Steps, Under, Worth, add};
+    use super::{PANEL, Steps, Under, Worth, in_columns};
     use std::arch::x86_64::*;
 
     /// # Safety
@@ -290,13 +300,7 @@ mod x86 {
         sums: &mut [[f32; PANEL]],
     ) {
         // SAFETY: the caller's promise.
-        unsafe {
-            if width > 16 {
-                add::<__m512, 2>(pooled, under, gradient, worth, sums)
-            } else {
-                add::<__m512, 1>(pooled, under, gradient, worth, sums)
-            }
-        }
+        unsafe { in_columns::<__m512, 2, 1>(pooled, under, gradient, width, worth, sums) }
     }
 
     /// # Safety
@@ -311,12 +315,6 @@ mod x86 {
         sums: &mut [[f32; PANEL]],
     ) {
         // SAFETY: the caller's promise.
-        unsafe {
-            if width > 16 {
-                add::<__m256, 4>(pooled, under, gradient, worth, sums)
-            } else {
-                add::<__m256, 2>(pooled, under, gradient, worth, sums)
-            }
-        }
+        unsafe { in_columns::<__m256, 4, 2>(pooled, under, gradient, width, worth, sums) }
     }
 }
