@@ -1,11 +1,24 @@
 //! `caltrop selftest`.
 
-use super::args::{Common, Selftest};
+use super::args::Common;
 use super::bench::{answer, prepared};
 use super::progress::Shown;
 use crate::base::{Result, fail};
 use crate::drive::{Watch, watch};
 use crate::selftest;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `selftest`.
+#[derive(Args)]
+pub struct Selftest {
+    /// Ops: conv, lif, norm, relu, pool, flatten, frames, dropout, convex, loss, pixel, sgd, augment, percentile, blend, reduce, conform (default: all; conform, the building blocks, on GPUs)
+    #[arg(long, value_delimiter = ',', value_name = "OP,..")]
+    pub ops: Option<Vec<String>>,
+    /// Write every comparison as JSON (without FILE or with -: to the standard output, instead of the table)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+}
 
 /// Run the tables, print or write what they found. Errors: a check that failed, named; a fault that ended the run.
 pub fn selftest(args: &Selftest, common: &Common) -> Result<()> {

@@ -1,0 +1,129 @@
+//! What can be typed.
+
+mod answers;
+mod networks;
+mod runs;
+
+pub use answers::{Eval, LensArgs, Predict, StatisticsArg};
+pub use networks::{Arch, Convert, Export, Import};
+pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
+
+use super::bench::Bench;
+use super::data::Data;
+use super::selftest::Selftest;
+use crate::device;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Adversarially robust spiking neural networks through conversion.
+#[derive(Parser)]
+#[command(name = "caltrop", version = super::version(), about, max_term_width = 110, arg_required_else_help = true,
+    after_help = "Start here: caltrop demo      Every command explains itself: caltrop COMMAND --help")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every command takes.
+#[derive(Args)]
+pub struct Common {
+    /// Device that computes: auto, cpu, cuda[:N], emulated
+    #[arg(long, global = true, default_value = "auto", value_name = "NAME", help_heading = "Everywhere")]
+    pub device: String,
+    /// Worker threads (default: one a core)
+    #[arg(long, global = true, value_name = "N", help_heading = "Everywhere")]
+    pub threads: Option<usize>,
+    /// Number format of the products
+    #[arg(long, global = true, default_value = "f32", help_heading = "Everywhere")]
+    pub precision: Precision,
+    /// Print results alone
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+/// Number formats.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats
+    F32,
+    /// bfloat16 products
+    Bf16,
+}
+
+impl From<Precision> for device::Precision {
+    fn from(typed: Precision) -> Self {
+        match typed {
+            Precision::F32 => device::Precision::F32,
+            Precision::Bf16 => device::Precision::Bf16,
+        }
+    }
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the whole method on embedded images: train, convert, finetune, attack, report
+    #[command(after_help = "Example:\n  caltrop demo\n  caltrop demo --quick --out runs/quick")]
+    Demo(Demo),
+    /// Run a recipe from beginning to end
+    #[command(
+        after_help = "Example:\n  caltrop run fashion-mnist-7k --set ann.epochs=1 --out runs/short\n  caltrop run cifar10-vgg11-trades --data ~/data/cifar-10-batches-bin --seeds 0,1,2"
+    )]
+    Run(Run),
+    /// Run a recipe's ANN stage alone
+    #[command(after_help = "Example:\n  caltrop train fashion-mnist-7k --set epochs=1 --out runs/ann")]
+    Train(Run),
+    /// Run a recipe's SNN stage alone, from a converted network
+    #[command(after_help = "Example:\n  caltrop finetune converted.safetensors fashion-mnist-7k --set epochs=1 --out runs/snn")]
+    Finetune(Finetune),
+    /// Convert a trained ANN to a spiking network: transplant, calibrate thresholds, scale
+    #[command(after_help = "Example:\n  caltrop convert runs/demo/ann.safetensors --steps 8 --out snn.safetensors")]
+    Convert(Convert),
+    /// Measure accuracy, clean and under attack
+    #[command(
+        after_help = "Example:\n  caltrop eval runs/demo/snn.safetensors --attack pgd --iterations 20 --ensemble --eps 16 --images 125 --json out.json"
+    )]
+    Eval(Eval),
+    /// Logits, spikes and gradients of given images
+    #[command(
+        after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors"
+    )]
+    Predict(Predict),
+    /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors)
+    #[command(
+        after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
+    )]
+    Import(Import),
+    /// Write a checkpoint's state dict with PyTorch's names and layouts
+    #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
+    Export(Export),
+    /// List the architectures, or print one: layers, shapes, parameters, operations, memory
+    #[command(
+        after_help = "Example:\n  caltrop arch\n  caltrop arch vgg11 --batch 64 --steps 8\n  caltrop arch vgg:16,A,32,A,64/256 --input 1x28x28 --json"
+    )]
+    Arch(Arch),
+    /// Measure how fast this machine computes
+    #[command(
+        after_help = "Example:\n  caltrop bench kernels --ops conv,lif --steps 0,8 --batch 16\n  caltrop bench network --arch vgg11 --mode train --batch 16"
+    )]
+    Bench(Bench),
+    /// Check that a device computes right: every op against naive f64 oracles, every kernel building block alone
+    #[command(
+        after_help = "Example:\n  caltrop selftest --device cuda\n  caltrop selftest --device cuda --ops conform,conv --json selftest.json"
+    )]
+    Selftest(Selftest),
+    /// Data sets: download one, say what lies in a folder
+    #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
+    Data(Data),
+    /// List the devices of this machine
+    #[command(after_help = "Example:\n  caltrop devices")]
+    Devices,
+    /// List the recipes that the program carries, or print one
+    #[command(
+        after_help = "Example:\n  caltrop recipes\n  caltrop recipes cifar10-vgg11-trades --resolved\n  caltrop recipes fashion-mnist-7k > my.toml"
+    )]
+    Recipes(Recipes),
+}
