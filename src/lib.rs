@@ -16,6 +16,7 @@ pub mod loss;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod probe;
 pub mod record;
 pub mod report;
 pub mod selftest;

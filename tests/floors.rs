@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Every room and its floor. A new folder or file directly under src/ must be entered here.
-const FLOORS: [(&str, u32); 19] = [
+const FLOORS: [(&str, u32); 20] = [
     ("base", 0),
     ("data", 1),
     ("record", 1),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u32); 19] = [
     ("drive", 8),
     ("selftest", 8),
     ("bench", 9),
+    ("probe", 9),
     ("report", 9),
     ("cli", 10),
 ];

@@ -7,6 +7,7 @@ mod commands;
 mod data;
 mod evaluate;
 mod import;
+mod look;
 mod predict;
 mod progress;
 mod recipes;

@@ -36,8 +36,8 @@ pub fn predict(args: &Predict, common: &Common) -> Result<()> {
     say(args.out.display())
 }
 
-/// Images `[N,H,W,C]` and labels, if gradients are wanted.
-fn read(model: &Model, file: &TensorFile, gradients: bool) -> Result<(Tensor, Option<Vec<i32>>)> {
+/// Images `[N,H,W,C]` and labels, if they are wanted.
+pub fn read(model: &Model, file: &TensorFile, labelled: bool) -> Result<(Tensor, Option<Vec<i32>>)> {
     let [channels, height, width] = model.spec().input;
     let shape = file.shape("images").ok_or_else(|| fail!("no tensor \"images\"; it holds {}", file.names().join(", ")))?;
     ensure!(
@@ -52,7 +52,7 @@ fn read(model: &Model, file: &TensorFile, gradients: bool) -> Result<(Tensor, Op
     }
     let pixels = checkpoint::channels_last(&values, channels, height * width);
     let images = Tensor::from_slice(model.device(), [shape[0], height, width, channels], &pixels);
-    if !gradients {
+    if !labelled {
         return Ok((images, None));
     }
     let labels = file.integers("labels")?;

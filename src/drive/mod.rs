@@ -14,7 +14,8 @@ mod train;
 pub use crate::base::watch::{self, Silent, Watch};
 pub use convert::{calibration_batches, convert};
 pub use evaluate::{
-    Answer, Grade, Honesty, Member, Page, PassOn, Question, Radius, Recheck, Score, Store, evaluate, evaluate_with, examine, infer, sound,
+    Answer, Grade, Honesty, Member, Page, PassOn, Question, Radius, Recheck, Score, Store, classes, evaluate, evaluate_with, examine,
+    infer, sound,
 };
 pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
 pub use gallery::gallery;

@@ -56,13 +56,15 @@ pub struct Activity {
     pub steps: usize,
 }
 
-/// The membranes of a layer of neurons over all steps.
+/// The currents and membranes of a layer of neurons over all steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Membranes {
     /// The threshold's name without `.v_th`.
     pub name: String,
     /// The firing threshold.
     pub v_th: f32,
+    /// `[N,H,W,T,C]`: the current x_t that the norm passes on.
+    pub x: Vec<f32>,
     /// `[N,H,W,T,C]`: u_t before its reset.
     pub u: Vec<f32>,
 }
@@ -357,7 +359,7 @@ impl Model {
         Ok(())
     }
 
-    /// The membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
+    /// The currents and membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
     /// device.
     ///
     /// # Errors
@@ -371,9 +373,11 @@ impl Model {
         spiking
             .map(|(neuron, y, affine, spikes)| {
                 let y = y.as_ref().ok_or_else(|| fail!("{}: the trace keeps no current; membranes need Keep::ForInput", neuron.name()))?;
-                let v_th = neuron.v_th.value();
-                let u = lif::membranes(y, affine.as_ref(), v_th, neuron.dynamics(spikes.frames()))?;
-                Ok(Membranes { name: neuron.name().to_string(), v_th: v_th.to_vec()[0], u })
+                let (v_th, steps) = (neuron.v_th.value(), spikes.frames());
+                let x = affine.as_ref().map_or_else(|| Ok(y.clone()), |affine| norm::apply(y, affine))?;
+                let x = if x.shape()[3] == steps { x } else { frames::repeat(&x, steps, 1.0) }.to_vec();
+                let u = lif::membranes(y, affine.as_ref(), v_th, neuron.dynamics(steps))?;
+                Ok(Membranes { name: neuron.name().to_string(), v_th: v_th.to_vec()[0], x, u })
             })
             .collect()
     }

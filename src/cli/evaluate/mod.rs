@@ -5,7 +5,7 @@ mod lens;
 mod outputs;
 mod radius;
 
-pub use lens::{check_steps, lens, set_steps, suits};
+pub use lens::{check_steps, follows, lens, set_steps, suits};
 pub use radius::NormArg;
 
 use super::args::{Common, Eval};
@@ -28,7 +28,7 @@ const MOST_RESTARTS: usize = 1000;
 pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let attacks = attacks(args)?;
     let (lens, radius) = (lens(&args.lens)?, radius::radius(args)?);
-    attacks.iter().try_for_each(|&attack| check(args, attack, radius).and_then(|()| lens::follows(lens, attack, args.eot)))?;
+    attacks.iter().try_for_each(|&attack| check(args, attack, radius).and_then(|()| follows(lens, attack, args.eot)))?;
     let device = device(common)?;
     for path in [&args.json, &args.save, &args.grid, &args.report].into_iter().flatten() {
         file::writable(path)?;

@@ -1,0 +1,191 @@
+//! What the commands take that look inside a network: the network, images, an attack on them.
+
+use super::args::{Common, LensArgs};
+use super::commands::{dataset_of, device, fits};
+use super::evaluate::{check_steps, lens, set_steps};
+use super::predict;
+use crate::attack::{AUTOATTACK, Attack};
+use crate::base::{Result, usage};
+use crate::checkpoint::{self, Meta, TensorFile};
+use crate::data::Dataset;
+use crate::drive::Radius;
+use crate::nn::Model;
+use crate::probe::{Onslaught, Samples};
+use clap::Args;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The network and the images.
+#[derive(Args)]
+pub struct LookArgs {
+    /// A network
+    pub checkpoint: PathBuf,
+    /// Images: the first N test images (4), some of them (0,3,7..9), or a safetensors file with `images` f32 [N,C,H,W] in [0,1] (and `labels`)
+    #[arg(long, value_name = "WHICH")]
+    pub images: Option<String>,
+    /// Folder of the data set's files
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Data set (default: the checkpoint's)
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// Run the network at another number of steps
+    #[arg(long, value_name = "T")]
+    pub steps: Option<usize>,
+}
+
+/// The attack.
+#[derive(Args)]
+pub struct OnslaughtArgs {
+    /// What makes the adversarial images: pgd, fgsm, apgd-ce, square, … (see `eval`); none leaves them out
+    #[arg(long, default_value = "pgd", value_name = "NAME")]
+    pub attack: String,
+    /// Largest change of a pixel, in 1/255
+    #[arg(long, default_value_t = 8.0, value_name = "E", allow_negative_numbers = true)]
+    pub eps: f64,
+    /// Steps of an iterated attack (default: 10; fab-t: 100), queries of square (default: 5000)
+    #[arg(long, value_name = "N")]
+    pub iterations: Option<usize>,
+    /// Gradients.
+    #[command(flatten)]
+    pub lens: LensArgs,
+    /// Seed of the attack's noise
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+}
+
+/// What is looked at.
+pub struct Looked {
+    /// The network, at the T that was asked for.
+    pub model: Model,
+    /// What its checkpoint says.
+    pub meta: Meta,
+    /// The images.
+    pub samples: Samples,
+    /// Where they are from, such as `fashion-mnist-7k`, or a file.
+    pub source: String,
+    /// The data set, unless the images are a file's.
+    pub dataset: Option<Dataset>,
+}
+
+impl LookArgs {
+    /// Loads network and images: those of `--images`, else the first `default` test images (fewer where there are fewer).
+    ///
+    /// # Errors
+    /// (usage) Words that name no images; files that do not fit.
+    pub fn open(&self, default: usize, common: &Common) -> Result<Looked> {
+        let device = device(common)?;
+        check_steps("--steps", self.steps)?;
+        let wanted = self.images.as_deref().map_or(Some(Wanted::First(default)), Wanted::parse);
+        let (mut model, meta) = checkpoint::load(&self.checkpoint, &device)?;
+        set_steps(&mut model, "--steps", self.steps)?;
+        let [channels, height, width] = model.spec().input;
+        let extent = [height, width, channels];
+        let Some(wanted) = wanted else {
+            let path = Path::new(self.images.as_deref().unwrap_or_default());
+            if !path.exists() {
+                return Err(usage!(
+                    "--images {}: neither a file nor images; use a number (the first 4), indices (0,3,7..9), or a safetensors file",
+                    path.display()
+                ));
+            }
+            let input = TensorFile::open(path)?;
+            let labelled = input.shape("labels").is_some();
+            let (images, labels) = predict::read(&model, &input, labelled).map_err(|error| error.within(path.display()))?;
+            let ids = (0..images.shape()[0] as u64).collect();
+            let samples = Samples { extent, images: images.to_vec(), labels, ids };
+            return Ok(Looked { model, meta, samples, source: path.display().to_string(), dataset: None });
+        };
+        let data = dataset_of(&self.checkpoint, &meta, self.dataset.as_deref(), self.data.as_deref(), common)?;
+        fits(&model, &data).map_err(|error| error.within(self.checkpoint.display()))?;
+        let count = data.test.len();
+        let wanted = if self.images.is_none() { Wanted::First(default.min(count)) } else { wanted };
+        let ids = wanted.indices(data.name, count)?;
+        let batch = data.test.gather(&ids)?;
+        let samples = Samples { extent, images: batch.images, labels: Some(batch.labels), ids: batch.ids };
+        Ok(Looked { model, meta, samples, source: data.name.to_string(), dataset: Some(data) })
+    }
+}
+
+impl Looked {
+    /// Errors (usage): the network has no spikes, so `what` cannot be shown.
+    pub fn must_spike(&self, args: &LookArgs, what: &str) -> Result<()> {
+        match self.model.spec().steps {
+            0 => Err(usage!(
+                "{}: an ANN (T = 0) has no spikes, so no {what}; give a spiking network, as `caltrop convert` or `finetune` writes",
+                args.checkpoint.display()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What class `k` is called.
+    pub fn class_name(&self, k: usize) -> String {
+        self.dataset.as_ref().map_or_else(|| k.to_string(), |data| data.class_name(k))
+    }
+}
+
+impl OnslaughtArgs {
+    /// The attack that was asked for (None: `none`). Errors (usage): words that name none, a radius out of range, a lens that the
+    /// network does not have.
+    pub fn plan(&self, model: &Model) -> Result<Option<Onslaught>> {
+        if self.attack == AUTOATTACK {
+            return Err(usage!("--attack {AUTOATTACK}: it is four attacks; name one of them: apgd-ce, apgd-t, fab-t, square"));
+        }
+        let attack = Attack::parse(&self.attack, self.iterations)?;
+        if attack == Attack::Identity {
+            return Ok(None);
+        }
+        if !(self.eps > 0.0 && self.eps <= 255.0) {
+            return Err(usage!(
+                "--eps {}: must be above 0 and at most 255 (it counts in 1/255); --attack none leaves the attack out",
+                self.eps
+            ));
+        }
+        super::evaluate::suits(&self.lens, model)?;
+        let lens = lens(&self.lens)?;
+        super::evaluate::follows(lens, attack, None)?;
+        Ok(Some(Onslaught { attack, lens, radius: Radius::linf(self.eps), seed: self.seed }))
+    }
+}
+
+/// Which of the test images.
+enum Wanted {
+    First(usize),
+    These(Vec<Range<usize>>),
+}
+
+impl Wanted {
+    /// What `text` says (None: it is no list of images): a number of first ones, or indices and ranges between commas.
+    fn parse(text: &str) -> Option<Wanted> {
+        let number = |text: &str| text.trim().parse::<usize>().ok();
+        if let Some(count) = number(text) {
+            return Some(Wanted::First(count));
+        }
+        let one = |part: &str| match part.split_once("..") {
+            Some((first, end)) => Some(number(first)?..number(end)?),
+            None => number(part).map(|index| index..index.saturating_add(1)),
+        };
+        let parts: Option<Vec<_>> = text.split(',').filter(|part| !part.trim().is_empty()).map(one).collect();
+        parts.filter(|parts| !parts.is_empty()).map(Wanted::These)
+    }
+
+    /// Their indices among `all` of the data set `name`. Errors (usage): none, or beyond the last.
+    fn indices(&self, name: &str, all: usize) -> Result<Vec<usize>> {
+        let indices: Vec<usize> = match self {
+            Wanted::First(count) if *count > all => {
+                return Err(usage!("--images {count}: {name} has {all} test images"));
+            }
+            Wanted::These(parts) if parts.iter().any(|part| part.end > all) => {
+                let beyond = parts.iter().map(|part| part.end).max().unwrap_or(all) - 1;
+                return Err(usage!("--images {beyond}: {name} has {all} test images, 0 to {}", all - 1));
+            }
+            Wanted::First(count) => (0..*count).collect(),
+            Wanted::These(parts) => parts.iter().cloned().flatten().collect(),
+        };
+        match indices.is_empty() {
+            true => Err(usage!("--images: no image; use a number from 1 on, or indices such as 0,3,7..9")),
+            false => Ok(indices),
+        }
+    }
+}
