@@ -21,6 +21,7 @@ mod cli {
     mod get;
     mod good;
     mod inherit;
+    mod inspect;
     mod metrics;
     mod paper;
     mod resume;

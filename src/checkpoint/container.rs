@@ -13,6 +13,8 @@ pub enum Kind {
     Floats(Vec<f32>),
     /// i64.
     Integers(Vec<i64>),
+    /// u8.
+    Bytes(Vec<u8>),
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ pub fn serialise(tensors: &[Named], metadata: &BTreeMap<String, String>) -> Resu
         let (dtype, bytes): (Dtype, &[u8]) = match values {
             Kind::Floats(values) => (Dtype::F32, bytemuck::cast_slice(values)),
             Kind::Integers(values) => (Dtype::I64, bytemuck::cast_slice(values)),
+            Kind::Bytes(values) => (Dtype::U8, values),
         };
         let view = TensorView::new(dtype, shape.clone(), bytes).map_err(|cause| fail!("safetensors: {name}: {cause}"))?;
         Ok((name.clone(), view))
@@ -154,10 +157,11 @@ impl TensorFile {
         }
     }
 
-    /// The integers of tensor `name` (i64 or i32). Errors: missing, another dtype.
+    /// The integers of tensor `name` (i64, i32 or u8). Errors: missing, another dtype.
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
         match self.numbers(name)? {
             (Some(Kind::Integers(values)), _) => Ok(values),
+            (Some(Kind::Bytes(values)), _) => Ok(values.into_iter().map(i64::from).collect()),
             (_, dtype) => Err(fail!("tensor {name} is {dtype}, I64 or I32 is wanted; convert it first")),
         }
     }
@@ -176,6 +180,7 @@ impl TensorFile {
                     Dtype::I32 => {
                         Some(Kind::Integers(bytemuck::pod_collect_to_vec::<u8, i32>(view.data()).into_iter().map(i64::from).collect()))
                     }
+                    Dtype::U8 => Some(Kind::Bytes(view.data().to_vec())),
                     _ => None,
                 }
             }

@@ -192,6 +192,7 @@ fn check(model: &Model, file: &TensorFile, require: Require) -> Result<()> {
         }
         let (dtype, fits) = match kind {
             Kind::Floats(_) => ("F32", file.dtype(name).as_deref() == Some("F32")),
+            Kind::Bytes(_) => ("U8", file.dtype(name).as_deref() == Some("U8")),
             Kind::Integers(_) => ("I64", matches!(file.dtype(name).as_deref(), Some("I64" | "I32"))),
         };
         if !fits {

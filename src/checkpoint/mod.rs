@@ -4,11 +4,13 @@
 mod container;
 mod layout;
 mod meta;
+mod npy;
 mod torch;
 
 pub use container::{Kind, Named, TensorFile};
 pub use layout::{channels_first, channels_last};
 pub use meta::{FORMAT, Meta};
+pub use npy::save_arrays;
 
 use crate::base::{Result, ensure, fail, file};
 use crate::data::hex;

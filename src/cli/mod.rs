@@ -7,6 +7,7 @@ mod commands;
 mod data;
 mod evaluate;
 mod import;
+mod inspect;
 mod look;
 mod predict;
 mod progress;
@@ -97,6 +98,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Convert(args) => commands::convert(&args, &common).map_err(afresh),
         Command::Eval(args) => evaluate::eval(&args, &common).map_err(afresh),
         Command::Predict(args) => predict::predict(&args, &common).map_err(afresh),
+        Command::Inspect(args) => inspect::inspect(&args, &common).map_err(afresh),
         Command::Import(args) => import::import(&args, &common),
         Command::Export(args) => import::export(&args, &common),
         Command::Arch(args) => arch::arch(&args),

@@ -319,8 +319,8 @@ impl Model {
         self.spiking(trace).map(|(_, spikes)| Fired { spikes: lif::tally(spikes), most: spikes.shape().count() as u64 }).collect()
     }
 
-    /// The layers of neurons that spiked in `trace`, and their spikes.
-    fn spiking<'a>(&'a self, trace: &'a Trace) -> impl Iterator<Item = (&'a Neuron, &'a Data)> {
+    /// The layers of neurons that spiked in `trace`, and their spikes ([`Data::Spikes`], `[N,H,W,T,C]`).
+    pub fn spiking<'a>(&'a self, trace: &'a Trace) -> impl Iterator<Item = (&'a Neuron, &'a Data)> {
         self.leaves().zip(trace.saved.iter().flat_map(Saved::leaves)).filter_map(|(leaf, saved)| match (leaf, saved) {
             (Layer::Neuron(neuron), Saved::Neuron { spikes: Some(spikes), .. }) => Some((neuron, spikes)),
             _ => None,

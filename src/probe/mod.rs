@@ -3,8 +3,10 @@
 //! [`Samples`] are the images, [`Sites`] the layers of neurons by name. Everything here is read off an ordinary forward's trace: no
 //! layer knows that it is looked at.
 
+mod inside;
 mod samples;
 mod sites;
 
+pub use inside::{Chosen, Inner, Snapshot, Words, inside, snapshot};
 pub use samples::{Onslaught, Samples};
 pub use sites::{Place, Site, Sites};

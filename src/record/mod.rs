@@ -4,6 +4,7 @@
 //! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
 
 mod event;
+mod inside;
 mod interval;
 mod recorder;
 mod schema;
@@ -14,6 +15,7 @@ mod tensorboard;
 mod tests;
 
 pub use event::Event;
+pub use inside::{Change, Course, Histogram, Inside, Inspected, Potential, Seen, Take};
 pub use interval::{wilson, with_interval};
 pub use recorder::{Recorder, read_events};
 pub use schema::{

@@ -7,6 +7,7 @@ mod attacked;
 mod chart;
 mod figures;
 mod grid;
+pub mod inside;
 mod json;
 mod mosaic;
 mod page;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use attacked::{Attacked, attacked};
 pub use grid::grid;
+
 pub use mosaic::{Row, mosaic};
 
 use crate::base::{Error, Result, file};

@@ -10,6 +10,7 @@ pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
 use super::bench::Bench;
 use super::data::Data;
+use super::inspect::Inspect;
 use super::selftest::Selftest;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -92,6 +93,11 @@ pub enum Command {
         after_help = "Example:\n  caltrop predict runs/demo/snn.safetensors --images in.safetensors --gradients --out out.safetensors"
     )]
     Predict(Predict),
+    /// See inside a spiking network: rasters, membranes, firing rates, clean beside attacked
+    #[command(
+        after_help = "Example:\n  caltrop inspect runs/demo/snn.safetensors --images 4 --attack pgd --eps 16\n  caltrop inspect runs/demo/snn.safetensors --images 0,7 --layer features.7 --neuron 5,6,12 --format html,npy"
+    )]
+    Inspect(Inspect),
     /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors)
     #[command(
         after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
