@@ -215,7 +215,7 @@ impl Row {
 }
 
 /// Seconds in the unit that suits them.
-fn time(seconds: f64) -> String {
+pub fn time(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.1} us", 1e6 * s),
         s if s < 1.0 => format!("{:.2} ms", 1e3 * s),

@@ -18,7 +18,7 @@ pub use ceilings::Ceilings;
 pub use clock::{Caches, Clock, Timing};
 pub use entries::{Case, ENTRIES, Entry, OPS, Work};
 pub use facts::Facts;
-pub use kernels::{Kernels, Row, Sweep, kernels};
+pub use kernels::{Kernels, Row, Sweep, kernels, time};
 pub use layers::{LAYERS, Layer, NETWORKS, Reads, Seat};
 pub use loader::{Load, Loaded, load};
 pub use network::{MODES, Mode, Network, Plan, images, largest_batch, network, stage};

@@ -7,13 +7,14 @@ use super::progress::Shown;
 use super::say;
 use crate::autodiff::Lens;
 use crate::base::{Result, fail, file, usage};
-use crate::bench::{self, Load, Mode, Plan, Sweep};
+use crate::bench::{self, Kernels, Load, Mode, Plan, Sweep};
 use crate::checkpoint;
 use crate::data::Augment;
 use crate::device::Device;
 use crate::drive::{Watch, watch};
 use crate::nn::{Model, Spec};
 use crate::ops::lif::Reset;
+use crate::report::{Bar, Figure, bars, check_plot};
 use crate::zoo::{self, MOST_STEPS};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -74,6 +75,9 @@ struct KernelsArgs {
     /// Write the result as JSON (without FILE or with -: to the standard output, instead of the table)
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
+    /// Draw how near each op comes to its ceiling (.png or .svg)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 /// `bench network`.
@@ -152,9 +156,29 @@ fn kernels(args: &KernelsArgs, common: &Common) -> Result<()> {
         seconds: seconds(args.seconds)?,
     };
     sweep.check()?;
+    if let Some(path) = &args.plot {
+        check_plot(path)?;
+        file::writable(path)?;
+    }
     let device = prepared(common, args.json.as_deref())?;
     let result = bench::kernels(&device, &sweep, &Shown::new(common.quiet))?;
+    if let Some(path) = &args.plot {
+        file::write(path, &drawn(&result).for_file(path)?)?;
+    }
     answer(&result, args.json.as_deref(), || result.table())
+}
+
+/// The share of its ceiling that each op reaches.
+fn drawn(result: &Kernels) -> Figure {
+    let bar = |row: &bench::Row| Bar {
+        name: format!("{} {}, {} {}, T = {}", row.op, row.part, row.network, row.layer, row.steps),
+        share: row.share,
+        told: format!("{:.0} %, {}", 100.0 * row.share, bench::time(row.time.seconds)),
+        kind: usize::from(row.bound == "product"),
+    };
+    let title = format!("Share of the ceiling, {}", result.facts.device);
+    let kinds = ["bound by the copy of its bytes", "bound by its operations"];
+    bars("kernels", &title, kinds, "100 %", &result.rows.iter().map(bar).collect::<Vec<_>>())
 }
 
 fn network(args: &NetworkArgs, common: &Common) -> Result<()> {

@@ -14,6 +14,7 @@ mod progress;
 mod recipes;
 mod run;
 mod selftest;
+mod surrogates;
 
 pub use args::Cli;
 
@@ -107,5 +108,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Data(args) => data::data(&args, &common),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
+        Command::Surrogates(args) => surrogates::surrogates(&args),
     }
 }

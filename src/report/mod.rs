@@ -5,11 +5,13 @@
 
 mod attacked;
 mod chart;
+mod figure;
 mod figures;
 mod grid;
 pub mod inside;
 mod json;
 mod mosaic;
+mod multiples;
 mod page;
 mod png;
 mod scene;
@@ -21,9 +23,11 @@ mod words;
 mod tests;
 
 pub use attacked::{Attacked, attacked};
+pub use figure::{Figure, check_plot};
 pub use grid::grid;
 
 pub use mosaic::{Row, mosaic};
+pub use multiples::{Bar, Multiple, bars, multiples};
 
 use crate::base::{Error, Result, file};
 use crate::record::{Report, Summary};

@@ -12,6 +12,7 @@ use super::bench::Bench;
 use super::data::Data;
 use super::inspect::Inspect;
 use super::selftest::Selftest;
+use super::surrogates::Surrogates;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -132,4 +133,7 @@ pub enum Command {
         after_help = "Example:\n  caltrop recipes\n  caltrop recipes cifar10-vgg11-trades --resolved\n  caltrop recipes fashion-mnist-7k > my.toml"
     )]
     Recipes(Recipes),
+    /// List the surrogate gradients, and draw their shapes
+    #[command(after_help = "Example:\n  caltrop surrogates --plot surrogates.png")]
+    Surrogates(Surrogates),
 }

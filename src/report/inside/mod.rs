@@ -7,29 +7,8 @@ mod tables;
 pub use page::page;
 pub use tables::{layers, neurons, traces};
 
-use super::scene::Scene;
-use super::{png, svg};
-use crate::base::Result;
+use super::Figure;
 use crate::record::Inside;
-
-/// A picture file, before it is painted.
-pub struct Figure {
-    /// Its name without extension.
-    pub name: String,
-    scene: Scene,
-}
-
-impl Figure {
-    /// As PNG. Errors: it cannot be encoded.
-    pub fn png(&self) -> Result<Vec<u8>> {
-        png::paint(&self.scene)
-    }
-
-    /// As an SVG file in the colours of white paper. Errors: a picture in it cannot be encoded.
-    pub fn svg(&self) -> Result<String> {
-        svg::file(&self.scene)
-    }
-}
 
 /// The pictures of an inspection: `layers` (rates, silent and saturated shares), `histograms` (firing rates), and for each image
 /// `raster-ID` (neuron x time) and `traces-ID` (currents and membranes with the threshold).
@@ -41,5 +20,5 @@ pub fn figures(inside: &Inside) -> Vec<Figure> {
     });
     let all = whole.into_iter().map(|(name, panels, columns)| (name.to_string(), panels, columns)).chain(images);
     let drawn = all.filter(|(_, panels, _)| !panels.is_empty());
-    drawn.map(|(name, panels, columns)| Figure { name, scene: Scene::tiled(panels, columns) }).collect()
+    drawn.map(|(name, panels, columns)| Figure::tiled(name, panels, columns)).collect()
 }
