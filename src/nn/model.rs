@@ -18,7 +18,7 @@ pub struct Spec {
     pub classes: usize,
     /// Channels, height, width of an image.
     pub input: [usize; 3],
-    /// Mean a channel, subtracted from pixels in [0,1].
+    /// Mean a channel, subtracted from pixels in `[0,1]`.
     pub mean: Vec<f32>,
     /// Standard deviation a channel.
     pub std: Vec<f32>,
@@ -211,7 +211,7 @@ impl Model {
         Ok(Signal { data: Data::Real(norm::apply(&held, &self.pixels)?), frames: Frames::Held(steps) })
     }
 
-    /// Logits `[N,K]` of images `[N,H,W,C]` in [0,1], and what the pass keeps. Errors: images of another size.
+    /// Logits `[N,K]` of images `[N,H,W,C]` in `[0,1]`, and what the pass keeps. Errors: images of another size.
     pub fn forward(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Trace)> {
         let steps = if let Fire::Spike { steps } = pass.fire { steps } else { 1 };
         let (signal, saved) = sequence::forward(&self.layers, self.present(images, steps)?, pass)?;
@@ -357,8 +357,7 @@ impl Model {
         Ok(())
     }
 
-    /// The membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
-    /// device.
+    /// The membranes of every layer of neurons in `trace`, which must keep the currents (`Keep::ForInput`). Waits for the device.
     ///
     /// # Errors
     /// If the trace keeps no currents.
