@@ -2,11 +2,14 @@
 //!
 //! `docs/ARCHITECTURE.md` tells the floors and the invariants; each module below is one room.
 
+#![deny(missing_docs)]
+
 pub mod attack;
 pub mod autodiff;
 pub mod base;
 pub mod bench;
 pub mod checkpoint;
+#[allow(rustdoc::broken_intra_doc_links)] // its doc comments are help texts, whose brackets are no links
 pub mod cli;
 pub mod convert;
 pub mod data;

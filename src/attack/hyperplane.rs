@@ -1,4 +1,4 @@
-//! The shortest way from a point of the box [0,1]^n to a hyperplane, inside the box (Croce & Hein 2020, equation 4).
+//! The shortest way from a point of the box `[0,1]^n` to a hyperplane, inside the box (Croce & Hein 2020, equation 4).
 //!
 //! Say the hyperplane is w·z = b and the point exceeds it by e = w·x − b > 0 (e < 0 is the mirror image). Number i can only
 //! help by moving against the sign of w_i, at most to its wall: by `room_i`. In l-inf the shortest way moves all numbers by

@@ -35,7 +35,7 @@ use crate::ops::{
 };
 use crate::tensor::{Array, Tensor};
 
-/// What is attacked. `images` are `[N,H,W,C]` in [0,1], logits `[N,K]`.
+/// What is attacked. `images` are `[N,H,W,C]` in `[0,1]`, logits `[N,K]`.
 pub trait Victim {
     /// The logits as `lens` sees them: of the spiking network, or of the ReLU network for [`Lens::Act`].
     fn logits(&self, images: &Tensor, lens: Lens) -> Result<Tensor>;
@@ -57,7 +57,7 @@ pub struct Response {
 
 /// Images under attack.
 pub struct Targets<'a> {
-    /// `[N,H,W,C]` in [0,1].
+    /// `[N,H,W,C]` in `[0,1]`.
     pub images: &'a Tensor,
     /// `[N]`, the true classes.
     pub labels: &'a Array<i32>,
@@ -121,7 +121,7 @@ impl Objective {
     }
 }
 
-/// A step from `adv`, projected to the ball around `images` and to [0,1]: in l-inf every pixel goes `alpha` along the sign of its
+/// A step from `adv`, projected to the ball around `images` and to `[0,1]`: in l-inf every pixel goes `alpha` along the sign of its
 /// gradient, in l2 each image goes `alpha` along its gradient.
 pub fn step(images: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, ball: Ball) -> Result<Tensor> {
     match ball.norm {

@@ -3,7 +3,7 @@
 //!
 //! With g the gradient of an image's loss and means over its numbers:
 //!   m ← 0.5·m + g / mean|g|;  v ← 0.8·v + g² / mean(g²);  t = clamp(η·m / (√v + 10⁻¹²), ±η);  x ← P(x + t),
-//! P the projection to the ball and to [0,1]; m = v = 0 before the first step; 0.5 and 0.8 are the published code's. A number
+//! P the projection to the ball and to `[0,1]`; m = v = 0 before the first step; 0.5 and 0.8 are the published code's. A number
 //! whose gradients agree moves by all of η, one whose gradients change their minds by less, which a signed step cannot. η starts
 //! at the radius and is halved, for all images alike, at APGD's checkpoints. As in the published code the start is APGD's, images
 //! that are wrong when clean are left alone, an image that was misclassified at some point is that point (the last such), and one
@@ -21,7 +21,7 @@ use crate::tensor::Tensor;
 /// An SA-PGD.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stable {
-    /// l-inf radius, in pixels of [0,1].
+    /// l-inf radius, in pixels of `[0,1]`.
     pub eps: f32,
     /// Steps.
     pub iterations: usize,

@@ -161,7 +161,8 @@ pub enum Saved {
         frames: Frames,
         /// The spikes (None for ReLU).
         spikes: Option<Data>,
-        /// The slope of each spike `[N,H,W,T,C]`, where an attack's iterations decide it ([`Credit::Assg`]).
+        /// The slope of each spike `[N,H,W,T,C]`, where an attack's iterations decide it ([`Credit::Assg`]) or who asks gives it
+        /// ([`Credit::Given`]).
         slopes: Option<Tensor>,
     },
     /// A norm with no neuron behind it.
@@ -297,7 +298,7 @@ impl Lens {
 impl Default for Lens {
     /// BPTT with PCW, γ = 1.
     fn default() -> Self {
-        Lens::Spiking(Credit::Bptt(Surrogate::default()))
+        Lens::Spiking(Credit::default())
     }
 }
 
@@ -308,6 +309,7 @@ impl fmt::Display for Lens {
             Lens::Spiking(Credit::Rate) => f.write_str("BPTR"),
             Lens::Spiking(Credit::Pdsg) => f.write_str("PDSG"),
             Lens::Spiking(Credit::Assg) => f.write_str("ASSG"),
+            Lens::Spiking(Credit::Given) => f.write_str("given slopes"),
             Lens::Spiking(Credit::Hart(surrogate)) => write!(f, "HART {surrogate}"),
             Lens::Act => f.write_str("Act"),
         }

@@ -13,7 +13,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_parts(path, &[bytes])
 }
 
-/// As [`write`], of several pieces one after another, so that large ones need no copy.
+/// As [`write()`], of several pieces one after another, so that large ones need no copy.
 ///
 /// Errors: as `write`.
 pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
@@ -33,7 +33,7 @@ pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
 }
 
 /// Give the file `from` the name `to` as well, in place of what has that name: as a hard link, or as a copy where the file
-/// system knows none. The file must never be changed in place; [`write`] replaces.
+/// system knows none. The file must never be changed in place; [`write()`] replaces.
 ///
 /// Errors: the folder cannot be written, the disk is full; then `to` is what it was.
 pub fn link(from: &Path, to: &Path) -> Result<()> {

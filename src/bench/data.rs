@@ -23,7 +23,7 @@ pub fn numbers(device: &Device, shape: impl Into<Shape>, stream: u64) -> Tensor 
     Tensor::from_slice(device, shape, &values)
 }
 
-/// Uniform in [0,1]: pixels.
+/// Uniform in `[0,1]`: pixels.
 pub fn pixels(device: &Device, shape: impl Into<Shape>, stream: u64) -> Tensor {
     let shape = shape.into();
     let draws = draws(stream);

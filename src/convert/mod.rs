@@ -15,8 +15,14 @@ use crate::zoo;
 ///
 /// Errors: T = 0, a spec of another architecture.
 pub fn transplant(ann: &Model, spec: Spec) -> Result<Model> {
-    ensure!(spec.steps > 0, "convert: T = 0 where spikes are needed; use --steps 1 or more");
-    let mut snn = zoo::build(ann.device(), spec, 0)?;
+    transplant_into(zoo::blank(ann.device(), spec)?, ann)
+}
+
+/// [`transplant`] into `snn`, a new network: for layers of one's own, which no spec tells.
+///
+/// Errors: T = 0, parameters that `ann` lacks or has in another shape.
+pub fn transplant_into(mut snn: Model, ann: &Model) -> Result<Model> {
+    ensure!(snn.spec().steps > 0, "convert: T = 0 where spikes are needed; use --steps 1 or more");
     let donors = ann.params();
     for param in snn.params_mut() {
         match donors.iter().find(|donor| donor.name == param.name) {

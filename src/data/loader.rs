@@ -21,9 +21,9 @@ const AHEAD: usize = 2;
 pub struct Batch {
     /// [n, H, W, C] in [0, 1].
     pub images: Vec<f32>,
-    /// [n].
+    /// `[n]`.
     pub labels: Vec<i32>,
-    /// [n], each image's index in its set.
+    /// `[n]`, each image's index in its set.
     pub ids: Vec<u64>,
 }
 
@@ -68,7 +68,7 @@ pub struct Plan {
     pub last: Last,
     /// What is done to each image.
     pub augment: Augment,
-    /// The colour [C] of a cutout: the mean of the data set. May be empty without cutout.
+    /// The colour `[C]` of a cutout: the mean of the data set. May be empty without cutout.
     pub mean: Vec<f32>,
     /// The seed of order and augmentation.
     pub seed: u64,

@@ -33,7 +33,7 @@ pub struct Images {
     pub width: usize,
     /// [N, H, W, C], 0 to 255.
     pub pixels: Vec<u8>,
-    /// [N], each below `classes`.
+    /// `[N]`, each below `classes`.
     pub labels: Vec<u16>,
     /// How many classes there are.
     pub classes: usize,

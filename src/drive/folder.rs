@@ -45,7 +45,7 @@ pub struct RunFolder {
 pub enum Track {
     /// The recipe itself.
     Robust,
-    /// Its table [natural].
+    /// Its table `[natural]`.
     Natural,
 }
 

@@ -2,7 +2,7 @@
 
 use super::watch;
 use crate::attack::{Response, Victim};
-use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Surrogate, Want};
+use crate::autodiff::{Credit, Fire, Keep, Lens, Pass, Want};
 use crate::base::Result;
 use crate::nn::Model;
 use crate::ops::lif::Sharpness;
@@ -90,7 +90,7 @@ impl Seen<'_> {
 pub fn credit(lens: Lens) -> Credit {
     match lens {
         Lens::Spiking(credit) => credit,
-        Lens::Act => Credit::Bptt(Surrogate::default()),
+        Lens::Act => Credit::default(),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Spec {
     pub classes: usize,
     /// Channels, height, width of an image.
     pub input: [usize; 3],
-    /// Mean a channel, subtracted from pixels in [0,1].
+    /// Mean a channel, subtracted from pixels in `[0,1]`.
     pub mean: Vec<f32>,
     /// Standard deviation a channel.
     pub std: Vec<f32>,
@@ -213,7 +213,7 @@ impl Model {
         Ok(Signal { data: Data::Real(norm::apply(&held, &self.pixels)?), frames: Frames::Held(steps) })
     }
 
-    /// Logits `[N,K]` of images `[N,H,W,C]` in [0,1], and what the pass keeps. Errors: images of another size.
+    /// Logits `[N,K]` of images `[N,H,W,C]` in `[0,1]`, and what the pass keeps. Errors: images of another size.
     pub fn forward(&self, images: &Tensor, pass: &Pass) -> Result<(Tensor, Trace)> {
         let steps = if let Fire::Spike { steps } = pass.fire { steps } else { 1 };
         let (signal, saved) = sequence::forward(&self.layers, self.present(images, steps)?, pass)?;
@@ -347,19 +347,51 @@ impl Model {
     /// If the trace keeps no currents, or of other images than before.
     pub fn sharpen(&self, trace: &mut Trace, memory: &mut Vec<lif::Sharpness>) -> Result<()> {
         let mut layers = 0;
-        for (leaf, saved) in self.leaves().zip(trace.saved.iter_mut().flat_map(Saved::leaves_mut)) {
-            let (Layer::Neuron(neuron), Saved::Neuron { y, affine, spikes: Some(spikes), slopes, .. }) = (leaf, saved) else { continue };
-            let y = y.as_ref().ok_or_else(|| fail!("{}: the trace keeps no current; slopes need Keep::ForInput", neuron.name()))?;
+        self.slopes_from(trace, |neuron, y, affine, steps| {
             if memory.len() == layers {
                 memory.push(lif::Sharpness::default());
             }
-            *slopes = Some(memory[layers].observe(y, affine.as_ref(), neuron.v_th.value(), neuron.dynamics(spikes.frames()))?);
             layers += 1;
+            memory[layers - 1].observe(y, affine, neuron.v_th.value(), neuron.dynamics(steps))
+        })
+    }
+
+    /// Give each spike in `trace` the slope `surrogate(u, v_th)`, u the membrane before its reset: a surrogate derivative of one's
+    /// own, through which a backward under [`Credit::Given`] returns, of images and parameters, on every device. The function
+    /// runs on the host: of a GPU, membranes are fetched and slopes are sent.
+    ///
+    /// # Errors
+    /// If the trace keeps no currents, or a slope is not finite.
+    pub fn slope(&self, trace: &mut Trace, surrogate: impl Fn(f32, f32) -> f32) -> Result<()> {
+        self.slopes_from(trace, |neuron, y, affine, steps| {
+            let v_th = neuron.v_th.value();
+            let mut slopes = lif::membranes(y, affine, v_th, neuron.dynamics(steps))?;
+            let v_th = v_th.to_vec()[0];
+            for slope in &mut slopes {
+                let u = *slope;
+                *slope = surrogate(u, v_th);
+                ensure!(slope.is_finite(), "{}: a slope of {slope} at u = {u}, v_th = {v_th}; it must be a number", neuron.name());
+            }
+            let [n, h, w, c] = [0, 1, 2, 4].map(|axis| y.shape()[axis]);
+            Ok(Tensor::from_slice(&self.device, [n, h, w, steps, c], &slopes))
+        })
+    }
+
+    /// Enter what `find` makes of each layer of neurons that spiked in `trace`: its current, the map on it, and T.
+    fn slopes_from(
+        &self,
+        trace: &mut Trace,
+        mut find: impl FnMut(&Neuron, &Tensor, Option<&Affine>, usize) -> Result<Tensor>,
+    ) -> Result<()> {
+        for (leaf, saved) in self.leaves().zip(trace.saved.iter_mut().flat_map(Saved::leaves_mut)) {
+            let (Layer::Neuron(neuron), Saved::Neuron { y, affine, spikes: Some(spikes), slopes, .. }) = (leaf, saved) else { continue };
+            let y = y.as_ref().ok_or_else(|| fail!("{}: the trace keeps no current; slopes need Keep::ForInput", neuron.name()))?;
+            *slopes = Some(find(neuron, y, affine.as_ref(), spikes.frames())?);
         }
         Ok(())
     }
 
-    /// The currents and membranes of every layer of neurons in `trace`, which must keep the currents ([`Keep::ForInput`]). Waits for the
+    /// The currents and membranes of every layer of neurons in `trace`, which must keep the currents (`Keep::ForInput`). Waits for the
     /// device.
     ///
     /// # Errors

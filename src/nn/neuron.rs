@@ -87,8 +87,8 @@ impl Neuron {
                 Fire::Relu => relu::backward(y, affine, upstream, down)?,
                 Fire::Spike { steps } => {
                     let dynamics = self.dynamics(steps);
-                    let lif::Gradients { dx, dv_th } = match (credit, slopes) {
-                        (Credit::Assg, Some(slopes)) => lif::backward_sloped(y, affine, v_th, dynamics, upstream, slopes, down)?,
+                    let lif::Gradients { dx, dv_th } = match slopes {
+                        Some(slopes) if credit.is_sloped() => lif::backward_sloped(y, affine, v_th, dynamics, upstream, slopes, down)?,
                         _ => lif::backward(y, affine, v_th, dynamics, upstream, credit, down)?,
                     };
                     learn(dv_th);
@@ -101,7 +101,7 @@ impl Neuron {
         let norm::Gradients { dy, dweight, dbias } = match pass.fire {
             Fire::Relu => relu::backward_norm(y, normalised, upstream)?,
             Fire::Spike { steps } => {
-                let back = lif::backward_norm(y, normalised, v_th, self.dynamics(steps), upstream, credit)?;
+                let back = lif::backward_norm(y, normalised, v_th, self.dynamics(steps), upstream, (credit, slopes.as_ref()))?;
                 learn(back.dv_th);
                 back.norm
             }

@@ -66,7 +66,7 @@ pub fn write(report: &Report, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Writes the `report.json`, `report.html` and `seeds.png` of several seeds into `dir`, as [`write`] does of one.
+/// Writes the `report.json`, `report.html` and `seeds.png` of several seeds into `dir`, as [`write()`] does of one.
 ///
 /// # Errors
 /// If a folder or file cannot be written.

@@ -20,7 +20,7 @@ pub fn unit(name: &str, n: usize, seed: u64) -> Vec<f64> {
     words(name, n, seed).iter().map(|word| (word >> 40) as f64 / 16_777_216.0).collect()
 }
 
-/// The 64-bit words behind [`unit`].
+/// The 64-bit words behind [`unit()`].
 pub fn words(name: &str, n: usize, seed: u64) -> Vec<u64> {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));

@@ -8,14 +8,16 @@ use crate::tensor::Tensor;
 
 /// What parameters are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// Zeros.
-    Zero,
+pub(super) enum Numbers {
+    /// What they are before anything is drawn: weights 0, thresholds and norm weights 1, pairs ½ and ½.
+    Blank,
     /// No memory: their shapes are all that is wanted.
     Absent,
 }
 
-/// Makes the layers of a network; a name is a layer's prefix in the state dict.
+/// Makes the layers of a network, for [`Model::new`](crate::nn::Model::new); a name is a layer's prefix in the state dict, whose
+/// order is that in which they are made. Weights and biases are 0 (until [`draw`](super::draw)), norm weights and thresholds 1,
+/// mixing pairs ½ and ½.
 pub struct Maker<'a> {
     device: &'a Device,
     spec: &'a Spec,
@@ -25,14 +27,22 @@ pub struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     /// For a network of `spec` on `device`.
-    pub fn new(device: &'a Device, spec: &'a Spec, numbers: Numbers) -> Maker<'a> {
+    pub fn new(device: &'a Device, spec: &'a Spec) -> Maker<'a> {
+        Maker::of(device, spec, Numbers::Blank)
+    }
+
+    /// Whose parameters are made of `numbers`.
+    pub(super) fn of(device: &'a Device, spec: &'a Spec, numbers: Numbers) -> Maker<'a> {
         Maker { device, spec, numbers, made: 0 }
     }
 
     fn param(&mut self, name: String, role: Role, shape: &[usize]) -> Param {
-        let value = match self.numbers {
-            Numbers::Zero => Tensor::zeros(self.device, Shape::new(shape)),
-            Numbers::Absent => Tensor::absent(self.device, Shape::new(shape)),
+        let shape = Shape::new(shape);
+        let value = match (self.numbers, role) {
+            (Numbers::Absent, _) => Tensor::absent(self.device, shape),
+            (Numbers::Blank, Role::NormWeight | Role::Threshold) => Tensor::full(self.device, shape, 1.0),
+            (Numbers::Blank, Role::Mix) => Tensor::full(self.device, shape, 0.5),
+            (Numbers::Blank, _) => Tensor::zeros(self.device, shape),
         };
         let mut param = Param::new(name, role, value);
         param.slot = self.made;

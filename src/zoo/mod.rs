@@ -1,4 +1,5 @@
-//! Floor 6: architectures as data.
+//! Floor 6: architectures as data. [`build`] makes those that have a name; a network of layers of one's own is put together by a
+//! [`Maker`], and started by [`draw`].
 
 mod maker;
 mod residual;
@@ -10,7 +11,9 @@ use crate::base::{Result, rng::Philox, rng::Purpose, suggest, usage};
 use crate::device::Device;
 use crate::nn::{Geometry, Layer, Model, Role, Spec};
 use crate::tensor::Tensor;
-use maker::{Maker, Numbers};
+use maker::Numbers;
+
+pub use maker::Maker;
 
 /// The architectures by name; `resnetD`, `wrnD_K` and `vgg:PLAN/HIDDEN` stand for families.
 pub const NAMES: [&str; 11] =
@@ -28,17 +31,8 @@ pub fn build(device: &Device, spec: Spec, seed: u64) -> Result<Model> {
 /// As [`build`], with weights 0 that wait to be filled; thresholds and norm weights are 1, mixing pairs ½ and ½.
 pub fn blank(device: &Device, spec: Spec) -> Result<Model> {
     check(&spec)?;
-    let layers = layers(device, &spec, Numbers::Zero)?;
-    let mut model = Model::new(device, spec, layers);
-    for param in model.params_mut() {
-        let value = match param.role {
-            Role::NormWeight | Role::Threshold => 1.0,
-            Role::Mix => 0.5,
-            _ => continue,
-        };
-        param.weight.set(Tensor::full(device, param.value().shape(), value));
-    }
-    Ok(model)
+    let layers = layers(device, &spec, Numbers::Blank)?;
+    Ok(Model::new(device, spec, layers))
 }
 
 /// The shapes and costs of the network of `spec`, for whose parameters no memory is taken.
@@ -53,7 +47,7 @@ pub fn geometry(spec: Spec) -> Result<Geometry> {
 
 /// The layers of the architecture that `spec` names, their parameters made of `numbers`.
 fn layers(device: &Device, spec: &Spec, numbers: Numbers) -> Result<Vec<Layer>> {
-    let maker = || Maker::new(device, spec, numbers);
+    let maker = || Maker::of(device, spec, numbers);
     if let Some(plan) = vgg::plan(&spec.arch)? {
         return vgg::layers(maker(), &plan, spec);
     }
@@ -124,8 +118,9 @@ fn check(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Convolutions Kaiming normal by fan-out; linear ±1/√fan_in; the rest stays at norms 1 and 0, biases 0, thresholds 1, pairs ½.
-fn draw(model: &mut Model, seed: u64) {
+/// Start the weights of `model` (METHOD §2): convolutions Kaiming normal by fan-out, linear ±1/√fan_in, drawn from `seed` and each
+/// one's slot. What else it has stays as it is: of a new network norms 1 and 0, biases 0, thresholds 1, pairs ½.
+pub fn draw(model: &mut Model, seed: u64) {
     let device = model.device().clone();
     for param in model.params_mut() {
         let shape = param.value().shape();

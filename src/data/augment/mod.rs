@@ -97,7 +97,7 @@ impl Augment {
     }
 
     /// Writes the image `raw` of these extents [H, W, C], augmented as image `id` of `stream`, to `out` [H, W, C], in
-    /// [0, 1]. `mean` is the colour [C] of a cutout.
+    /// [0, 1]. `mean` is the colour `[C]` of a cutout.
     pub fn place(&self, raw: &[u8], extents: [usize; 3], stream: Philox, id: usize, mean: &[f32], out: &mut [f32]) {
         let [height, width, channels] = extents;
         // Five draws an image, of eight reserved.

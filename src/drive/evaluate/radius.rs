@@ -3,7 +3,7 @@
 use crate::ops::pixel::{Ball, Norm};
 use std::fmt;
 
-/// A norm, and a radius in its usual unit: l-inf counts in 1/255, l2 in pixels of [0,1] (RobustBench's 8/255 and 0.5).
+/// A norm, and a radius in its usual unit: l-inf counts in 1/255, l2 in pixels of `[0,1]` (RobustBench's 8/255 and 0.5).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Radius {
     /// The norm.
@@ -28,7 +28,7 @@ impl Radius {
         Ball { norm: self.norm, eps: (self.size / self.units(1.0)) as f32 }
     }
 
-    /// A distance in pixels of [0,1] in the unit of this radius.
+    /// A distance in pixels of `[0,1]` in the unit of this radius.
     pub fn units(self, pixels: f64) -> f64 {
         match self.norm {
             Norm::Linf => 255.0 * pixels,

@@ -145,7 +145,7 @@ impl Trial<'_> {
     }
 
     /// The largest distance of an adversarial image from its clean one, in the radius' unit. Errors: an image beyond the ball, a
-    /// pixel outside [0,1]; a bug of an attack.
+    /// pixel outside `[0,1]`; a bug of an attack.
     pub fn distance(&self, clean: &[f32], adversarial: &[f32]) -> Result<f64> {
         let radius = self.question.radius;
         let (ball, size) = (radius.ball(), self.model.spec().input.iter().product::<usize>());

@@ -1,4 +1,4 @@
-//! The evaluation: the table [eval].
+//! The evaluation: the table `[eval]`.
 
 use super::keys::Table;
 use crate::attack::{AUTOATTACK, Attack};

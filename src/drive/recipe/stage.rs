@@ -1,4 +1,4 @@
-//! A training stage: the tables [ann] and [snn].
+//! A training stage: the tables `[ann]` and `[snn]`.
 
 use super::keys::Table;
 use crate::base::{Error, Result, suggest, usage};
@@ -6,7 +6,7 @@ use crate::data::{Augment, Last};
 use crate::optim::{Course, Schedule};
 use std::str::FromStr;
 
-/// What the tables [ann] and [snn] hold.
+/// What the tables `[ann]` and `[snn]` hold.
 pub(super) const KEYS: [&str; 18] = [
     "defense",
     "epochs",

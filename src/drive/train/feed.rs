@@ -15,7 +15,7 @@ const THREADS: usize = 4;
 
 /// A batch on the device.
 pub struct Fed {
-    /// `[N,H,W,C]` in [0,1].
+    /// `[N,H,W,C]` in `[0,1]`.
     pub images: Tensor,
     /// `[N]`.
     pub labels: Array<i32>,

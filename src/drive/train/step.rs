@@ -1,7 +1,7 @@
 //! One training step: forwards, the inner attack, the loss and its gradients (METHOD §3, §5).
 
 use crate::attack::{Noise, Objective, Targets, Victim, Walk, pgd, rfgsm};
-use crate::autodiff::{Credit, Fire, Gradients, Lens, Pass, Surrogate, Trace, Want};
+use crate::autodiff::{Credit, Fire, Gradients, Lens, Pass, Trace, Want};
 use crate::base::rng::{Philox, Purpose};
 use crate::base::{Result, fail};
 use crate::drive::recipe::{Defense, Stage, Thresholds};
@@ -100,11 +100,6 @@ fn differentiate(
     }
 }
 
-/// How blame returns in training: BPTT with PCW, γ = 1.
-fn credit() -> Credit {
-    Credit::Bptt(Surrogate::default())
-}
-
 fn train_forward(model: &mut Model, images: &Tensor, dropout: Philox) -> Result<(Tensor, Trace)> {
     let (logits, trace) = model.forward(images, &Pass::train(model.spec().fire(), dropout))?;
     model.absorb(&trace);
@@ -116,7 +111,7 @@ fn alone(model: &mut Model, images: &Tensor, targets: &Targets, place: Place) ->
     let (logits, trace) = train_forward(model, images, place.dropout(0))?;
     let loss::Single { value, dlogits } = loss::cross_entropy(&logits, targets.labels)?;
     let firing = model.firing(&trace);
-    let gradients = model.backward_consuming(trace, &dlogits, credit(), Want::Params)?;
+    let gradients = model.backward_consuming(trace, &dlogits, Credit::default(), Want::Params)?;
     let outcome = Outcome { loss: value, parts: Vec::new(), clean: None, adversarial: None, firing };
     Ok((outcome, gradients, hits(&logits, targets.labels)?))
 }
@@ -132,8 +127,8 @@ fn together(model: &mut Model, stage: &Stage, targets: &Targets, start: &Tensor,
         _ => loss::trades(&adv, &clean, targets.labels, stage.lambda)?,
     };
     let firing = model.firing(&clean_trace);
-    let mut gradients = model.backward_consuming(adv_trace, &dadv, credit(), Want::Params)?;
-    gradients.absorb(model.backward_consuming(clean_trace, &dclean, credit(), Want::Params)?)?;
+    let mut gradients = model.backward_consuming(adv_trace, &dadv, Credit::default(), Want::Params)?;
+    gradients.absorb(model.backward_consuming(clean_trace, &dclean, Credit::default(), Want::Params)?)?;
     let (clean, adversarial) = (Some(hits(&clean, targets.labels)?), Some(hits(&adv, targets.labels)?));
     Ok((Outcome { loss: value, parts, clean, adversarial, firing }, gradients))
 }

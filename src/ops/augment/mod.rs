@@ -11,7 +11,7 @@ use crate::data::{Augment, Crop};
 use crate::device::Device;
 use crate::tensor::{Array, Tensor};
 
-/// Numbers `[N,H,W,C]` in [0,1] of bytes `[N,H,W,C]`, each augmented as image `ids[n]` (`[N]`) of `stream`
+/// Numbers `[N,H,W,C]` in `[0,1]` of bytes `[N,H,W,C]`, each augmented as image `ids[n]` (`[N]`) of `stream`
 /// ([`Augment::stream`]); `mean` is the colour `[C]` of a cutout. Errors: shapes that do not
 /// fit; a resized crop, which the loader makes for every device.
 pub fn augment(images: &Array<u8>, ids: &Array<u32>, augment: Augment, stream: Philox, mean: &Tensor) -> Result<Tensor> {

@@ -1,4 +1,4 @@
-//! Convolution: y[n,oh,ow,f,co] = b[co] + Σ_{kh,kw,ci} w[co,kh,kw,ci] · x[n, oh·s+kh−p, ow·s+kw−p, f, ci].
+//! Convolution: `y[n,oh,ow,f,co] = b[co] + Σ_{kh,kw,ci} w[co,kh,kw,ci] · x[n, oh·s+kh−p, ow·s+kw−p, f, ci]`.
 //!
 //! Contract: every result is written (`=`), none added to. x may be numbers or spike codes; gradients are numbers.
 //! A linear layer is the 1x1 convolution of a 1x1 image: `[N,1,1,F,in]` by `[out,1,1,in]`.

@@ -129,7 +129,7 @@ pub fn backward<'gpu>(
             widths = inverse_widths(gpu, y, affine, v_th, dynamics);
             start(&kernel::lif_backward_pdsg).array(&widths)
         }
-        Credit::Assg => start(&kernel::lif_backward_sloped).array(needed(slopes)?),
+        Credit::Assg | Credit::Given => start(&kernel::lif_backward_sloped).array(needed(slopes)?),
     };
     let mut checkpoints = checkpoints(y, dynamics.steps);
     let mut thresholds = Array::<f64>::unspecified(y.device(), [blocks(grid)]);

@@ -68,13 +68,27 @@ pub enum Credit {
     Hart(Surrogate),
     /// ASSG: through time, with slopes that follow each membrane over the iterations of an attack, [`Sharpness`].
     Assg,
+    /// Through time, each spike with the slope that it was given: a surrogate of one's own (`Model::slope`).
+    Given,
+}
+
+impl Default for Credit {
+    /// BPTT with PCW, γ = 1, the paper's choice for training and attacks.
+    fn default() -> Self {
+        Credit::Bptt(Surrogate::default())
+    }
 }
 
 impl Credit {
+    /// Whether each spike has a slope of its own, which the backward must be handed.
+    pub fn is_sloped(self) -> bool {
+        matches!(self, Credit::Assg | Credit::Given)
+    }
+
     /// Whether it gives thresholds a gradient.
     pub fn reaches_thresholds(self) -> bool {
         match self {
-            Credit::Bptt(_) | Credit::Pdsg | Credit::Assg => true,
+            Credit::Bptt(_) | Credit::Pdsg | Credit::Assg | Credit::Given => true,
             Credit::Rate | Credit::Hart(_) => false,
         }
     }
@@ -129,7 +143,7 @@ pub fn forward(y: &Tensor, affine: Option<&Affine>, v_th: &Tensor, dynamics: Dyn
 }
 
 /// Gradients for the upstream gradient of the spikes. Errors: as forward, a gradient of another shape, and
-/// [`Credit::Assg`], whose slopes [`backward_sloped`] wants.
+/// [`Credit::Assg`] and [`Credit::Given`], whose slopes [`backward_sloped`] wants.
 pub fn backward(
     y: &Tensor,
     affine: Option<&Affine>,
@@ -142,7 +156,7 @@ pub fn backward(
     back(y, affine, v_th, dynamics, upstream, (credit, None), down)
 }
 
-/// [`backward`] through time where each spike has a slope of its own, `slopes` `[N,H,W,T,C]`: [`Credit::Assg`].
+/// [`backward`] through time where each spike has a slope of its own, `slopes` `[N,H,W,T,C]`: [`Credit::Assg`], [`Credit::Given`].
 ///
 /// Errors: as backward; slopes of another shape.
 pub fn backward_sloped(
@@ -154,9 +168,7 @@ pub fn backward_sloped(
     slopes: &Tensor,
     down: Down,
 ) -> Result<Gradients> {
-    let [n, h, w, c] = [0, 1, 2, 4].map(|axis| y.shape()[axis]);
-    ensure!(slopes.shape() == [n, h, w, dynamics.steps, c].into(), "lif: slopes {} for a current {}", slopes.shape(), y.shape());
-    back(y, affine, v_th, dynamics, upstream, (Credit::Assg, Some(slopes)), down)
+    back(y, affine, v_th, dynamics, upstream, (Credit::Given, Some(slopes)), down)
 }
 
 fn back(
@@ -171,6 +183,10 @@ fn back(
     check(y.shape(), affine, dynamics)?;
     check_upstream(y, upstream, dynamics.steps)?;
     let shape = y.shape();
+    if let Some(slopes) = slopes.filter(|_| credit.is_sloped()) {
+        let [n, h, w, c] = [0, 1, 2, 4].map(|axis| shape[axis]);
+        ensure!(slopes.shape() == [n, h, w, dynamics.steps, c].into(), "lif: slopes {} for a current {shape}", slopes.shape());
+    }
     let frames = match credit {
         _ if shape[3] == 1 => 1,
         Credit::Rate if upstream.gradient.shape()[3] == 1 => 1,
@@ -188,9 +204,9 @@ fn back(
     Ok(Gradients { dx, dv_th })
 }
 
-/// ASSG's slopes. Errors: there are none.
+/// The slopes of ASSG, or those that were given. Errors: there are none.
 fn needed(slopes: Option<&Tensor>) -> Result<&Tensor> {
-    slopes.ok_or_else(|| fail!("lif: ASSG's slopes come from the iterations of an attack, and there was none"))
+    slopes.ok_or_else(|| fail!("lif: no spike was given a slope; ASSG's come from the iterations of an attack, others from Model::slope"))
 }
 
 /// Gradients of a layer of neurons and the normalisation in front of it.
@@ -201,8 +217,8 @@ pub struct NormGradients {
     pub dv_th: Tensor,
 }
 
-/// [`backward`] and [`norm::backward`] behind it, in one pass over y on a GPU, through the rate or with one surrogate
-/// for all.
+/// [`backward`] (of sloped credits [`backward_sloped`], with `slopes`) and [`norm::backward`] behind it, in one pass over y on a
+/// GPU, through the rate or with one surrogate for all.
 ///
 /// Errors: those of the two.
 pub fn backward_norm(
@@ -211,19 +227,19 @@ pub fn backward_norm(
     v_th: &Tensor,
     dynamics: Dynamics,
     upstream: Upstream,
-    credit: Credit,
+    (credit, slopes): (Credit, Option<&Tensor>),
 ) -> Result<NormGradients> {
     let surrogate = match credit {
         Credit::Bptt(surrogate) => Some(Some(surrogate)),
         Credit::Rate => Some(None),
-        Credit::Pdsg | Credit::Hart(_) | Credit::Assg => None,
+        Credit::Pdsg | Credit::Hart(_) | Credit::Assg | Credit::Given => None,
     };
     if let (Device::Gpu(gpu), Some(surrogate)) = (y.device(), surrogate) {
         check(y.shape(), Some(norm.affine), dynamics)?;
         check_upstream(y, upstream, dynamics.steps)?;
         return Ok(gpu::backward_norm(gpu, y, norm, v_th, dynamics, upstream, surrogate));
     }
-    let Gradients { dx, dv_th } = backward(y, Some(norm.affine), v_th, dynamics, upstream, credit, Down::Current)?;
+    let Gradients { dx, dv_th } = back(y, Some(norm.affine), v_th, dynamics, upstream, (credit, slopes), Down::Current)?;
     // The same at every step, but y is not.
     let dx = if dx.shape()[3] == y.shape()[3] { dx } else { repeat(&dx, y.shape()[3], 1.0) };
     Ok(NormGradients { norm: norm::backward(&dx, y, norm.moments, norm.weight, norm.moving)?, dv_th })

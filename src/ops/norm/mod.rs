@@ -97,7 +97,7 @@ pub fn apply(y: &Tensor, affine: &Affine) -> Result<Tensor> {
 }
 
 /// Gradients of x for upstream dx (both the shape of y):
-/// dbias = Σ dx, dweight = Σ dx·x̂, dy = scale · (dx − [batch] (dbias + x̂·dweight)/n).
+/// dbias = Σ dx, dweight = Σ dx·x̂, dy = scale · (dx − β·(dbias + x̂·dweight)/n), β = 1 under the batch's statistics, else 0.
 pub fn backward(dx: &Tensor, y: &Tensor, moments: &Moments, weight: &Tensor, moving: Moving) -> Result<Gradients> {
     ensure!(dx.shape() == y.shape(), "norm: the gradient wants {}, got {}", y.shape(), dx.shape());
     match y.device() {

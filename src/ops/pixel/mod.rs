@@ -1,4 +1,4 @@
-//! What attacks do to pixels: noise, signed steps, projection. Images are `[N,H,W,C]` in [0,1].
+//! What attacks do to pixels: noise, signed steps, projection. Images are `[N,H,W,C]` in `[0,1]`.
 //!
 //! Contract: results are written (`=`). sign(0) = 0 in every step (METHOD §6).
 
@@ -59,7 +59,7 @@ impl std::fmt::Display for Norm {
 pub struct Ball {
     /// Its norm.
     pub norm: Norm,
-    /// Its radius, in pixels of [0,1].
+    /// Its radius, in pixels of `[0,1]`.
     pub eps: f32,
 }
 
@@ -92,7 +92,7 @@ pub fn sign(x: &Tensor) -> Tensor {
     }
 }
 
-/// clip(x + factor · noise) to [0,1].
+/// clip(x + factor · noise) to `[0,1]`.
 pub fn displace(x: &Tensor, noise: &Tensor, factor: f32) -> Result<Tensor> {
     same(x, noise)?;
     match x.device() {
@@ -101,7 +101,7 @@ pub fn displace(x: &Tensor, noise: &Tensor, factor: f32) -> Result<Tensor> {
     }
 }
 
-/// The projection of adv + alpha · sign(gradient) to the ±eps ball around x and to [0,1].
+/// The projection of adv + alpha · sign(gradient) to the ±eps ball around x and to `[0,1]`.
 pub fn signed_step(x: &Tensor, adv: &Tensor, gradient: &Tensor, alpha: f32, eps: f32) -> Result<Tensor> {
     same(x, adv)?;
     same(x, gradient)?;
@@ -135,9 +135,9 @@ pub struct Stand<'a> {
     pub steps: &'a Tensor,
 }
 
-/// The next point of APGD (Croce & Hein 2020, equation 1): with P the projection to the ball and to [0,1],
+/// The next point of APGD (Croce & Hein 2020, equation 1): with P the projection to the ball and to `[0,1]`,
 /// z = P(adv + step · direction), P(adv + share · (z − adv) + (1 − share) · (adv − previous)). The direction is the
-/// gradient's sign or its [`unit`]. In l2 a point outside is drawn in along its line to the image, d · min(eps, ‖d‖)/(‖d‖ + 1e-12).
+/// gradient's sign or its [`unit()`]. In l2 a point outside is drawn in along its line to the image, d · min(eps, ‖d‖)/(‖d‖ + 1e-12).
 pub fn momentum_step(at: &Stand, ball: Ball, share: f32) -> Result<Tensor> {
     let shape = at.images.shape();
     [at.adv, at.previous, at.gradient].into_iter().try_for_each(|other| same(at.images, other))?;
@@ -180,7 +180,7 @@ struct Adaptive {
 
 /// The next point of SA-PGD (Wang et al., arXiv 2512.22522): with g the gradient of an image's loss and means over its numbers
 ///   m ← 0.5·m + g / mean|g|;  v ← 0.8·v + g² / mean(g²);  P(adv + clamp(step·m / (√v + 10⁻¹²), ±step)),
-/// P the projection to the ±eps ball around `images` and to [0,1]. An image without any gradient goes on by its momentum. In f64, each
+/// P the projection to the ±eps ball around `images` and to `[0,1]`. An image without any gradient goes on by its momentum. In f64, each
 /// image by itself.
 pub fn adaptive_step(images: &Tensor, adv: &Tensor, gradient: &Tensor, momentum: &mut Momentum, step: f64, eps: f32) -> Result<Tensor> {
     same(images, adv)?;

@@ -72,7 +72,7 @@ enum Onto {
 /// hangs on it; docs/bugs.md).
 const CHAIN: usize = 128;
 
-/// Runs cut into segments of at most [`CHAIN`], each with its length.
+/// Runs cut into segments of at most 128 numbers, each with its length.
 pub struct Segments(Vec<(Vec<Run>, usize)>);
 
 impl Segments {

@@ -1,4 +1,4 @@
-//! The wrappers of `kernels/gpu.cuh`, each alone with random registers (`kernels/conform.cu`), against [`reference`].
+//! The wrappers of `kernels/gpu.cuh`, each alone with random registers (`kernels/conform.cu`), against [`mod@reference`].
 //!
 //! What moves data must move every bit. What rounds must round as IEEE 754 says; tensor cores may truncate, so for them the
 //! bound is that of truncation, and the error that was met is in the report.

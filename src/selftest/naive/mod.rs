@@ -351,7 +351,7 @@ pub fn norm_l2(x: &[f64]) -> f64 {
     x.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// Each image of `adv` drawn into the l2 ball around its image of `x`, then into [0,1].
+/// Each image of `adv` drawn into the l2 ball around its image of `x`, then into `[0,1]`.
 pub fn project_l2(adv: &[f64], x: &[f64], eps: f64, len: usize) -> Vec<f64> {
     let away: Vec<f64> = adv.iter().zip(x).map(|(a, x)| a - x).collect();
     let (direction, lengths): (_, Vec<f64>) = (unit_l2(&away, len), away.chunks(len).map(norm_l2).collect());

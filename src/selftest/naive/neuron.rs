@@ -166,7 +166,7 @@ pub fn neuron_backward_by(fired: &Fired, dy: &[f64], [rows, steps, c]: [usize; 3
     (dx, dv_th)
 }
 
-/// BPTR: dx_t = dy_t·[mean over t of s_t > 0]; dv_th = 0.
+/// BPTR: `dx_t = dy_t·[mean over t of s_t > 0]`; dv_th = 0.
 pub fn neuron_backward_rate(fired: &Fired, dy: &[f64], [rows, steps, c]: [usize; 3]) -> Vec<f64> {
     let mut dx = vec![0.0; dy.len()];
     for r in 0..rows {

@@ -1,6 +1,6 @@
 //! The weight gradient of a product fed by spikes.
 //!
-//!   dw[row] = Σ_pixels Σ_t code_t(row) · dy_t
+//!   `dw[row] = Σ_pixels Σ_t code_t(row) · dy_t`
 //!
 //! What the steps of an input make of a pixel's gradients depends on its byte alone. So, per output pixel, plane and panel of 32
 //! output channels, the sums of the two halves of all bytes are made once (sixteen each, of pooled spikes those of every two

@@ -192,7 +192,7 @@ fn fused(sheet: &mut Sheet, Fusion { case, credit, moving, way }: &Fusion) -> Re
     let want = norm::backward(&dx, &y, &moments, &weight, *moving)?;
     let normalised = Normalised { affine: &affine, moments: &moments, weight: &weight, moving: *moving };
     let found = twice(device, || {
-        let one = lif::backward_norm(&y, normalised, &v_th, case.dynamics, upstream, *credit)?;
+        let one = lif::backward_norm(&y, normalised, &v_th, case.dynamics, upstream, (*credit, None))?;
         ensure!(one.norm.dy.shape() == y.shape(), "dy has shape {}", one.norm.dy.shape());
         Ok(vec![one.norm.dy, one.norm.dweight, one.norm.dbias, one.dv_th])
     })?;
