@@ -14,6 +14,7 @@ mod cli {
     mod arch;
     mod bad;
     mod bench;
+    mod completions;
     mod data;
     mod emulated;
     mod evaluation;
@@ -23,6 +24,7 @@ mod cli {
     mod inherit;
     mod metrics;
     mod paper;
+    mod report;
     mod resume;
     mod runs;
     mod seeds;

@@ -4,12 +4,14 @@ mod arch;
 mod args;
 mod bench;
 mod commands;
+mod completions;
 mod data;
 mod evaluate;
 mod import;
 mod predict;
 mod progress;
 mod recipes;
+mod report;
 mod run;
 mod selftest;
 
@@ -104,5 +106,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Data(args) => data::data(&args, &common),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
+        Command::Report(args) => report::report(&args, &common),
+        Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -9,7 +9,9 @@ pub use networks::{Arch, Convert, Export, Import};
 pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
 use super::bench::Bench;
+use super::completions::Completions;
 use super::data::Data;
+use super::report::Compared;
 use super::selftest::Selftest;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -126,4 +128,21 @@ pub enum Command {
         after_help = "Example:\n  caltrop recipes\n  caltrop recipes cifar10-vgg11-trades --resolved\n  caltrop recipes fashion-mnist-7k > my.toml"
     )]
     Recipes(Recipes),
+    /// Compare runs on one page, or write one run's page again
+    #[command(
+        after_help = "Example:\n  caltrop report runs/demo runs/short runs/seeds --names demo,short,seeds\n  caltrop report runs/demo"
+    )]
+    Report(Compared),
+    /// Print what completes commands and options on the tab key of a shell
+    #[command(after_help = "Where to put it:
+  bash        caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop
+  zsh         caltrop completions zsh > ~/.zfunc/_caltrop        (in ~/.zshrc, before compinit: fpath+=~/.zfunc)
+  fish        caltrop completions fish > ~/.config/fish/completions/caltrop.fish
+  powershell  caltrop completions powershell >> $PROFILE
+  elvish      caltrop completions elvish >> ~/.config/elvish/rc.elv
+They hold in shells that are started afterwards. Folders that are not there have to be made first (mkdir -p).
+
+Example:
+  caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop")]
+    Completions(Completions),
 }
