@@ -14,6 +14,7 @@ mod cli {
     mod arch;
     mod bad;
     mod bench;
+    mod completions;
     mod data;
     mod emulated;
     mod evaluation;
@@ -24,6 +25,7 @@ mod cli {
     mod inspect;
     mod metrics;
     mod paper;
+    mod report;
     mod resume;
     mod runs;
     mod seeds;

@@ -4,6 +4,7 @@ mod arch;
 mod args;
 mod bench;
 mod commands;
+mod completions;
 mod data;
 mod evaluate;
 mod import;
@@ -12,6 +13,7 @@ mod look;
 mod predict;
 mod progress;
 mod recipes;
+mod report;
 mod run;
 mod selftest;
 mod surrogates;
@@ -109,5 +111,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
         Command::Surrogates(args) => surrogates::surrogates(&args),
+        Command::Report(args) => report::report(&args, &common),
+        Command::Completions(args) => completions::completions(&args),
     }
 }

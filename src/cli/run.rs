@@ -208,7 +208,7 @@ fn is_top_level(setting: &str) -> bool {
 }
 
 /// Every accuracy with its 95 % interval and its number of images.
-fn print_results(report: &Report, out: &Path) -> Result<()> {
+pub(super) fn print_results(report: &Report, out: &Path) -> Result<()> {
     let natural = report.has_track("natural");
     let row = |key: &str, robust: &str, twin: &str, images: &str| {
         let twin = if natural { format!("  {twin:>17}") } else { String::new() };
@@ -224,7 +224,7 @@ fn print_results(report: &Report, out: &Path) -> Result<()> {
 }
 
 /// Mean ± standard deviation over the seeds, and each seed's accuracy as [`print_results`] has it.
-fn print_summary(summary: &Summary, out: &Path) -> Result<()> {
+pub(super) fn print_summary(summary: &Summary, out: &Path) -> Result<()> {
     let width = summary.results.keys().map(String::len).max().unwrap_or(0).max(22);
     let row = |key: &str, mean: &str, each: &[String], images: &str| {
         let each: String = each.iter().map(|value| format!("  {value:>17}")).collect();

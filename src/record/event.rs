@@ -105,6 +105,7 @@ impl Report {
             return Err(fail!("record: no start among {} events; the run's file is not complete", events.len()));
         }
         report.seconds = seconds.unwrap_or_else(|| report.phases.iter().map(|phase| phase.seconds).filter(|s| s.is_finite()).sum());
+        report.unfinished = !matches!(events.last(), Some(Event::Finish { .. }));
         report.find_intervals();
         Ok(report)
     }
@@ -160,7 +161,10 @@ mod tests {
         let report = Report::from_events(&events).unwrap();
         assert_eq!(report.phases.iter().map(|p| (p.name.as_str(), p.seconds)).collect::<Vec<_>>(), [("a", 3.0), ("b", 2.0)]);
         assert_eq!(report.seconds, 5.0);
-        assert_eq!(Report::from_events(&[start(), Event::Finish { seconds: 7.5 }]).unwrap().seconds, 7.5);
+        let whole = [start(), Event::Finish { seconds: 7.5 }];
+        assert_eq!((Report::from_events(&whole).unwrap().seconds, report.unfinished), (7.5, true));
+        let resumed = [whole.to_vec(), vec![start(), phase("c", 1.0)]].concat();
+        assert!(!Report::from_events(&whole).unwrap().unfinished && Report::from_events(&resumed).unwrap().unfinished);
         assert!(Report::from_events(&[phase("a", 1.0)]).is_err());
     }
 

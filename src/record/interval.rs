@@ -13,17 +13,22 @@ const Z: f64 = 1.959_963_984_540_054;
 /// E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22 (1927) 209-212;
 /// recommended by Brown, Cai & DasGupta, Statistical Science 16 (2001) 101-133.
 pub fn wilson(percent: f64, images: usize) -> Option<[f64; 2]> {
+    score(percent, images, Z).map(|bounds| bounds.map(|bound| (bound * 1e4).round() / 1e4))
+}
+
+/// The same, unrounded, within which a share of ± `z` standard deviations lies.
+pub(super) fn score(percent: f64, images: usize, z: f64) -> Option<[f64; 2]> {
     if !percent.is_finite() || images == 0 {
         return None;
     }
     let (p, n) = ((percent / 100.0).clamp(0.0, 1.0), images as f64);
-    let centre = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 100.0 / (1.0 + Z * Z / n);
+    let centre = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 100.0 / (1.0 + z * z / n);
     // None and all are their own bounds; rounding must not say otherwise.
     let low = if p == 0.0 { 0.0 } else { (centre - half) * scale };
     let high = if p == 1.0 { 100.0 } else { (centre + half) * scale };
-    Some([low, high].map(|bound| (bound * 1e4).round() / 1e4))
+    Some([low, high])
 }
 
 /// An accuracy with its interval, such as `84.0 (81.6-86.1)`, in percent.

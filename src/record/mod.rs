@@ -2,10 +2,16 @@
 //!
 //! A run appends one [`Event`] a line to `run.jsonl` through a [`Recorder`]; [`Report::from_events`] folds them into
 //! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
+//! [`Found`] says what lies in a folder, a [`Comparison`] sets several of these side by side.
 
+mod comparison;
+mod difference;
 mod event;
+mod facts;
+mod found;
 mod inside;
 mod interval;
+mod lines;
 mod recorder;
 mod schema;
 mod strength;
@@ -14,9 +20,12 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
+pub use comparison::{Cell, Comparison, Contender, Difference, Fact, Row, Side, letter};
 pub use event::Event;
+pub use found::{Found, holds_run};
 pub use inside::{Change, Course, Histogram, Inside, Inspected, Potential, Seen, Take};
 pub use interval::{wilson, with_interval};
+pub use lines::{Chart, Line};
 pub use recorder::{Recorder, read_events};
 pub use schema::{
     Checks, Curve, Epoch, Firing, Gallery, GalleryItem, Layer, Length, Member, Phase, Report, Saved, Search, Start, Step, Support, Verdict,

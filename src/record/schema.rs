@@ -50,7 +50,10 @@ pub struct Report {
     /// The circumstances.
     #[serde(flatten)]
     pub start: Start,
-    /// Wall time of the whole run.
+    /// Whether the record ends before the run did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+    /// Wall time of the whole run; of one that is not finished, of its phases that are.
     #[serde(deserialize_with = "number")]
     pub seconds: f64,
     /// Accuracy in percent by key: `ann.clean`, `ann.pgd20`, `snn.clean`, `snn.ensemble_fgsm`, `snn.ensemble_pgd20`

@@ -1,7 +1,7 @@
 //! Several runs that differ in their seed alone, side by side.
 
 use super::interval::wilson;
-use super::schema::{Report, number, numbers_by_key};
+use super::schema::{Report, Start, number, numbers_by_key};
 use crate::base::{Result, fail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,6 +81,30 @@ impl Summary {
         Ok(summary)
     }
 
+    /// What it still tells of each run: circumstances and results.
+    pub(super) fn reports(&self) -> Vec<Report> {
+        let report = |(at, &seed): (usize, &u64)| {
+            let start = Start {
+                version: self.version.clone(),
+                recipe: self.recipe.clone(),
+                dataset: self.dataset.clone(),
+                network: self.network.clone(),
+                device: self.device.clone(),
+                threads: self.threads,
+                seed,
+                steps: self.steps,
+                eps: self.eps,
+                ..Start::default()
+            };
+            let results = self.values.iter().filter_map(|(key, values)| Some((key.clone(), *values.get(at)?))).collect();
+            let seconds = self.seconds / self.seeds.len() as f64;
+            let mut report = Report { start, seconds, results, images: self.images.clone(), ..Report::default() };
+            report.find_intervals();
+            report
+        };
+        self.seeds.iter().enumerate().map(report).collect()
+    }
+
     /// A result as mean ± deviation, such as `84.0 ± 0.4`, in percent.
     pub fn told(&self, key: &str) -> Option<String> {
         let mean = self.results.get(key)?;
@@ -96,13 +120,16 @@ pub fn seed_folder(seed: u64) -> String {
     format!("seed-{seed}")
 }
 
-/// Mean and sample standard deviation (n − 1), which one value has none of; to a millionth.
-fn spread(values: &[f64]) -> (f64, Option<f64>) {
+/// Mean and sample standard deviation (n − 1), to a millionth; one value is its own mean and has no deviation.
+pub(super) fn spread(values: &[f64]) -> (f64, Option<f64>) {
+    if let [only] = values {
+        return (*only, None);
+    }
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let short = |number: f64| (number * 1e6).round() / 1e6;
-    (short(mean), (values.len() > 1).then(|| short((squares / (n - 1.0)).sqrt())))
+    (short(mean), Some(short((squares / (n - 1.0)).sqrt())))
 }
 
 #[cfg(test)]
@@ -131,6 +158,8 @@ mod tests {
         assert!((summary.deviations["ann.clean"] - 13f64.sqrt()).abs() < 1e-6);
         assert_eq!(summary.told("ann.clean").unwrap(), "83.0 ± 3.6");
         assert_eq!(summary.intervals["ann.clean"][1], wilson(82.0, 200).unwrap());
+        let back = Summary::of(&summary.reports()).unwrap();
+        assert_eq!((&back.values, &back.intervals, back.seconds), (&summary.values, &summary.intervals, summary.seconds));
         let json = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
     }

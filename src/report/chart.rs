@@ -65,6 +65,11 @@ impl Panel {
         (along(x, self.x, self.left, self.right), along(y.clamp(self.y[0], self.y[1]), self.y, self.bottom, self.top))
     }
 
+    /// Where its frame begins and ends, from above.
+    pub(super) fn height(&self) -> [f32; 2] {
+        [self.top, self.bottom]
+    }
+
     /// Ticks of x, each with its label, and what they count.
     pub(super) fn x_axis(&mut self, ticks: &[(f64, String)], name: &str) {
         for (tick, text) in ticks {

@@ -5,6 +5,7 @@
 
 mod attacked;
 mod chart;
+mod compare;
 mod figure;
 mod figures;
 mod grid;
@@ -25,12 +26,11 @@ mod tests;
 pub use attacked::{Attacked, attacked};
 pub use figure::{Figure, check_plot};
 pub use grid::grid;
-
 pub use mosaic::{Row, mosaic};
 pub use multiples::{Bar, Multiple, bars, multiples};
 
 use crate::base::{Error, Result, file};
-use crate::record::{Report, Summary};
+use crate::record::{Comparison, Report, Summary};
 use scene::Scene;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +77,24 @@ pub fn write_summary(summary: &Summary, dir: &Path) -> Result<Vec<PathBuf>> {
     let panels = seeds::figure(summary);
     if !panels.is_empty() {
         written.push(put(dir, "seeds.png", &png::paint(&Scene::tiled(panels, 1))?)?);
+    }
+    Ok(written)
+}
+
+/// How many runs one comparison can show: each of the colours of runs, in a solid line and in a dashed one.
+pub const MOST_COMPARED: usize = 2 * scene::RUNS.len();
+
+/// Writes the `report.json`, `report.html` and, for what the runs have, `results.png`, `curves.png`, `eps.png` and `firing.png`
+/// of a comparison into `dir`, as [`write`] does of one run.
+///
+/// # Errors
+/// If a folder or file cannot be written.
+pub fn write_comparison(comparison: &Comparison, dir: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(dir).map_err(|cause| Error::io("cannot create the folder", dir, &cause))?;
+    let page = compare::page(comparison)?;
+    let mut written = vec![put(dir, "report.json", &json::write(comparison)?)?, put(dir, "report.html", page.as_bytes())?];
+    for (name, sheet) in compare::sheets(comparison) {
+        written.push(put(dir, name, &png::paint(&sheet)?)?);
     }
     Ok(written)
 }

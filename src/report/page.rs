@@ -37,11 +37,16 @@ pub(super) fn write(report: &Report) -> Result<String> {
     Ok(frame(
         &start.recipe,
         &[&start.recipe, &start.network, &start.dataset],
-        &format!("<h1>{}</h1>\n{sure}{story}{}", escape(&headline(report)), tiles(report)),
+        &format!("<h1>{}</h1>\n{sure}{story}{}{}", escape(&headline(report)), unfinished(report), tiles(report)),
         &sections.concat(),
         &start.version,
         BESIDE,
     ))
+}
+
+/// What is to be known of a run that was written about before its end.
+fn unfinished(report: &Report) -> &'static str {
+    if report.unfinished { "<p class=\"wrong\"><b>This run is not finished:</b> the page tells what it had recorded.</p>\n" } else { "" }
 }
 
 /// Where a run's page has its numbers from.

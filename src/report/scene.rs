@@ -19,10 +19,23 @@ pub(super) enum Ink {
     Wrong,
     /// What is right.
     Right,
+    /// One of several runs, counted from 0; after [`RUNS`] of them the colours come again.
+    Run(usize),
 }
 
+/// The colours of runs that are compared: those of the two tracks, then four that differ from them and from each other in
+/// lightness as well as in hue, so that they stay apart where colours are not told apart (`compare::tests`).
+pub(super) const RUNS: [(&str, [u8; 3]); 6] = [
+    ("run1", [0x1f, 0x63, 0xb5]),
+    ("run2", [0xc2, 0x57, 0x1a]),
+    ("run3", [0x02, 0xa6, 0x66]),
+    ("run4", [0x9f, 0x67, 0x90]),
+    ("run5", [0x3f, 0x2a, 0x00]),
+    ("run6", [0x33, 0x2c, 0x64]),
+];
+
 impl Ink {
-    /// Every ink.
+    /// Every ink but those of runs.
     pub(super) const ALL: [Ink; 7] = [Ink::Text, Ink::Muted, Ink::Grid, Ink::Robust, Ink::Natural, Ink::Wrong, Ink::Right];
 
     /// Its name in the style sheet.
@@ -35,6 +48,7 @@ impl Ink {
             Ink::Natural => "natural",
             Ink::Wrong => "wrong",
             Ink::Right => "right",
+            Ink::Run(at) => RUNS[at % RUNS.len()].0,
         }
     }
 
@@ -48,6 +62,7 @@ impl Ink {
             Ink::Natural => [0xc2, 0x57, 0x1a],
             Ink::Wrong => [0xb4, 0x23, 0x2c],
             Ink::Right => [0x1d, 0x7a, 0x46],
+            Ink::Run(at) => RUNS[at % RUNS.len()].1,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A scene as inline SVG: inks are classes of the page's style sheet, so it follows light and dark.
 
 use super::png;
-use super::scene::{Anchor, DASH, FAINT, Ink, Scene, Shape, Stroke, Weight};
+use super::scene::{Anchor, DASH, FAINT, Ink, RUNS, Scene, Shape, Stroke, Weight};
 use crate::base::Result;
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ pub(super) fn file(scene: &Scene) -> Result<String> {
         let [r, g, b] = ink.rgb();
         format!(".f-{0}{{fill:#{r:02x}{g:02x}{b:02x}}}.s-{0}{{stroke:#{r:02x}{g:02x}{b:02x}}}", ink.name())
     };
-    let style: String = Ink::ALL.into_iter().map(rule).collect();
+    let style: String = Ink::ALL.into_iter().chain((0..RUNS.len()).map(Ink::Run)).map(rule).collect();
     let head = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter, sans-serif\" \
          style=\"background:#fff\"><style>polyline{{fill:none}}{style}</style>"

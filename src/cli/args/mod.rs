@@ -9,8 +9,10 @@ pub use networks::{Arch, Convert, Export, Import};
 pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
 use super::bench::Bench;
+use super::completions::Completions;
 use super::data::Data;
 use super::inspect::Inspect;
+use super::report::Compared;
 use super::selftest::Selftest;
 use super::surrogates::Surrogates;
 use crate::device;
@@ -136,4 +138,21 @@ pub enum Command {
     /// List the surrogate gradients, and draw their shapes
     #[command(after_help = "Example:\n  caltrop surrogates --plot surrogates.png")]
     Surrogates(Surrogates),
+    /// Compare runs on one page, or write one run's page again
+    #[command(
+        after_help = "Example:\n  caltrop report runs/demo runs/short runs/seeds --names demo,short,seeds\n  caltrop report runs/demo"
+    )]
+    Report(Compared),
+    /// Print what completes commands and options on the tab key of a shell
+    #[command(after_help = "Where to put it:
+  bash        caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop
+  zsh         caltrop completions zsh > ~/.zfunc/_caltrop        (in ~/.zshrc, before compinit: fpath+=~/.zfunc)
+  fish        caltrop completions fish > ~/.config/fish/completions/caltrop.fish
+  powershell  caltrop completions powershell >> $PROFILE
+  elvish      caltrop completions elvish >> ~/.config/elvish/rc.elv
+They hold in shells that are started afterwards. Folders that are not there have to be made first (mkdir -p).
+
+Example:
+  caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop")]
+    Completions(Completions),
 }

@@ -9,7 +9,7 @@ mod stage;
 
 pub use book::{RECIPES, Source, find};
 pub use eval::{Eval, Members, Trial};
-pub use resolved::difference;
+pub use resolved::{difference, settings};
 pub use selection::{Select, Selection};
 pub use stage::{Defense, Stage, Thresholds};
 

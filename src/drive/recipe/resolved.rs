@@ -63,12 +63,7 @@ pub(super) fn text(trail: &Trail, natural: Option<&Trail>) -> String {
 
 /// The first setting in which two resolved recipes differ, in words; None where there is none.
 pub fn difference(before: &str, now: &str) -> Option<String> {
-    let flat = |text: &str| {
-        let mut found = Vec::new();
-        flatten("", &text.parse::<toml::Table>().ok()?, &mut found);
-        Some(found)
-    };
-    let (Some(before), Some(now)) = (flat(before), flat(now)) else { return Some("it is no TOML any more".into()) };
+    let (Some(before), Some(now)) = (settings(before), settings(now)) else { return Some("it is no TOML any more".into()) };
     let value = |list: &[(String, String)], key: &str| list.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone());
     let keys = now.iter().chain(&before).map(|(key, _)| key);
     keys.filter_map(|key| match (value(&before, key), value(&now, key)) {
@@ -78,6 +73,14 @@ pub fn difference(before: &str, now: &str) -> Option<String> {
         (None, new) => Some(format!("{key} was not set and is {}", new.unwrap_or_default())),
     })
     .next()
+}
+
+/// The settings of a recipe's text: each key with the tables that it is in, such as `ann.lr`, and its value as TOML. None if the text
+/// is no TOML.
+pub fn settings(text: &str) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    flatten("", &text.parse::<toml::Table>().ok()?, &mut found);
+    Some(found)
 }
 
 fn flatten(path: &str, table: &toml::Table, found: &mut Vec<(String, String)>) {
