@@ -13,6 +13,7 @@ mod progress;
 mod recipes;
 mod run;
 mod selftest;
+mod trace;
 
 pub use args::Cli;
 
@@ -103,6 +104,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),
+        Command::Trace(args) => trace::trace(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }
