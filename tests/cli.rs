@@ -30,4 +30,5 @@ mod cli {
     mod steps;
     mod stops;
     mod torch;
+    mod trace;
 }

@@ -202,10 +202,10 @@ fn show(args: &Trace, common: &Common, looked: &Looked, traced: &Traced) -> Resu
         return Ok(());
     }
     for t in 0..sheet.steps() {
-        if !pause::wait(common.quiet)? {
+        if t > 0 && !pause::wait(common.quiet)? {
             return Ok(());
         }
-        say(sheet.step(t).trim_end())?;
+        say(format!("\n{}", sheet.step(t).trim_end()))?;
     }
     say(format!("\n{}", sheet.overview().trim_end()))
 }

@@ -50,11 +50,14 @@ impl<'a> Sheet<'a> {
         let mut lines = vec![format!("{layer}, neuron {neuron} (column, row, channel) of {c}x{h}x{w}")];
         lines.extend(chosen.iter().map(|why| format!("chosen: {why}")));
         let [label, seen, adversarial] = &self.classes;
-        let class = label.as_ref().map_or(String::new(), |label| format!(", a {label}"));
-        lines.push(format!("image {image} of {source}{class}; the network sees a {}", seen.as_deref().unwrap_or_default()));
+        let class = label.as_ref().map_or(String::new(), |label| format!(", class {label}"));
+        lines.push(format!("image {image} of {source}{class}; the network sees class {}", seen.as_deref().unwrap_or_default()));
         if let (Some(attack), Some(class)) = (attack, adversarial) {
             let iterations = attack.iterations.map_or(String::new(), |count| format!(", {count} iterations"));
-            let line = format!("attacked by {}, eps {}/255{iterations}, seed {}; then it sees a {class}", attack.name, attack.eps, attack.seed);
+            let line = format!(
+                "attacked by {}, eps {}/255{iterations}, seed {}; then it sees class {class}",
+                attack.name, attack.eps, attack.seed
+            );
             lines.push(line);
         }
         lines.push(format!(

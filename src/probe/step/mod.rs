@@ -290,3 +290,44 @@ fn over_time(data: &Data, place: Place) -> Vec<f32> {
 fn frame(values: &[f32], t: usize) -> f32 {
     values[if values.len() == 1 { 0 } else { t }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::nn::Spec;
+    use crate::zoo;
+
+    fn network(device: &Device) -> Model {
+        let spec = Spec {
+            arch: "vgg:4,A/5".into(),
+            classes: 2,
+            input: [1, 4, 4],
+            mean: vec![0.5],
+            std: vec![0.25],
+            bias: true,
+            steps: 3,
+            leak: 1.0,
+            reset: Reset::Hard,
+            dropout: 0.0,
+        };
+        zoo::build(device, spec, 1).expect("a small network")
+    }
+
+    #[test]
+    fn sums_that_do_not_add_up_are_an_error() {
+        let device = Device::cpu(Some(1)).expect("one thread");
+        let (model, mut other) = (network(&device), network(&device));
+        let image = Tensor::full(&device, [1, 4, 4, 1], 0.75);
+        let place = Place { x: 1, y: 1, c: 2 };
+        let inside = Inside::of(&model, &image).expect("a forward");
+        inside.steps(0, place).expect("its own numbers");
+        // The trace of one network, the weights of another.
+        for param in other.params_mut().into_iter().filter(|param| param.name == "features.0.weight") {
+            let changed: Vec<f32> = param.value().to_vec().into_iter().map(|weight| weight * 1.001).collect();
+            param.weight.set(Tensor::from_slice(&device, param.value().shape(), &changed));
+        }
+        let error = Inside { model: &other, ..inside }.steps(0, place).expect_err("other weights").to_string();
+        assert!(error.starts_with("features.2: step 1: its inputs add up to "), "{error}");
+    }
+}
