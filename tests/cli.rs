@@ -33,4 +33,5 @@ mod cli {
     mod steps;
     mod stops;
     mod torch;
+    mod trace;
 }

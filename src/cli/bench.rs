@@ -273,7 +273,7 @@ pub fn prepared(common: &Common, json: Option<&Path>) -> Result<Device> {
 }
 
 /// A look whether the result can be written.
-fn writable(json: Option<&Path>) -> Result<()> {
+pub fn writable(json: Option<&Path>) -> Result<()> {
     json.filter(|path| *path != Path::new("-")).map_or(Ok(()), file::writable)
 }
 

@@ -5,7 +5,7 @@ use super::commands::{dataset_of, device, fits};
 use super::evaluate::{check_steps, lens, set_steps};
 use super::predict;
 use crate::attack::{AUTOATTACK, Attack};
-use crate::base::{Result, usage};
+use crate::base::{Error, Result, usage};
 use crate::checkpoint::{self, Meta, TensorFile};
 use crate::data::Dataset;
 use crate::drive::Radius;
@@ -74,9 +74,27 @@ impl LookArgs {
     /// # Errors
     /// (usage) Words that name no images; files that do not fit.
     pub fn open(&self, default: usize, common: &Common) -> Result<Looked> {
+        self.load(self.images.as_deref().map_or(Some(Wanted::First(default)), Wanted::parse), common)
+    }
+
+    /// Loads the network and one image: that of `index` among the test images, or in the file that `--images` names.
+    ///
+    /// # Errors
+    /// (usage) An index beyond the last, `--images` that names no file; files that do not fit.
+    pub fn open_one(&self, index: usize, common: &Common) -> Result<Looked> {
+        let Some(file) = &self.images else { return self.load(Some(Wanted::One(index)), common) };
+        if !Path::new(file).exists() {
+            return Err(usage!("--images {file}: no such file; without it, --image N picks one of the test images"));
+        }
+        let looked = self.load(None, common)?;
+        let samples = looked.samples.one(index).ok_or_else(|| beyond("--image", index, (file, "images"), looked.samples.len()))?;
+        Ok(Looked { samples, ..looked })
+    }
+
+    /// The network, and the images `wanted` of the data set, or those of a file (None).
+    fn load(&self, wanted: Option<Wanted>, common: &Common) -> Result<Looked> {
         let device = device(common)?;
         check_steps("--steps", self.steps)?;
-        let wanted = self.images.as_deref().map_or(Some(Wanted::First(default)), Wanted::parse);
         let (mut model, meta) = checkpoint::load(&self.checkpoint, &device)?;
         set_steps(&mut model, "--steps", self.steps)?;
         let [channels, height, width] = model.spec().input;
@@ -99,7 +117,10 @@ impl LookArgs {
         let data = dataset_of(&self.checkpoint, &meta, self.dataset.as_deref(), self.data.as_deref(), common)?;
         fits(&model, &data).map_err(|error| error.within(self.checkpoint.display()))?;
         let count = data.test.len();
-        let wanted = if self.images.is_none() { Wanted::First(default.min(count)) } else { wanted };
+        let wanted = match wanted {
+            Wanted::First(most) if self.images.is_none() => Wanted::First(most.min(count)),
+            wanted => wanted,
+        };
         let ids = wanted.indices(data.name, count)?;
         let batch = data.test.gather(&ids)?;
         let samples = Samples { extent, images: batch.images, labels: Some(batch.labels), ids: batch.ids };
@@ -152,6 +173,7 @@ impl OnslaughtArgs {
 /// Which of the test images.
 enum Wanted {
     First(usize),
+    One(usize),
     These(Vec<Range<usize>>),
 }
 
@@ -178,9 +200,11 @@ impl Wanted {
             }
             Wanted::These(parts) if parts.iter().any(|part| part.end > all) => {
                 let beyond = parts.iter().map(|part| part.end).max().unwrap_or(all) - 1;
-                return Err(usage!("--images {beyond}: {name} has {all} test images, 0 to {}", all - 1));
+                return Err(self::beyond("--images", beyond, (name, "test images"), all));
             }
+            Wanted::One(index) if *index >= all => return Err(beyond("--image", *index, (name, "test images"), all)),
             Wanted::First(count) => (0..*count).collect(),
+            Wanted::One(index) => vec![*index],
             Wanted::These(parts) => parts.iter().cloned().flatten().collect(),
         };
         match indices.is_empty() {
@@ -188,4 +212,9 @@ impl Wanted {
             false => Ok(indices),
         }
     }
+}
+
+/// (usage) `source` has `all` (at least one) of these, and none of this index.
+fn beyond(flag: &str, index: usize, (source, what): (&str, &str), all: usize) -> Error {
+    usage!("{flag} {index}: {source} has {all} {what}, 0 to {}", all - 1)
 }

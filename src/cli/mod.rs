@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod selftest;
 mod surrogates;
+mod trace;
 
 pub use args::Cli;
 
@@ -108,6 +109,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),
+        Command::Trace(args) => trace::trace(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
         Command::Surrogates(args) => surrogates::surrogates(&args),

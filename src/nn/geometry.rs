@@ -1,6 +1,6 @@
 //! What a network is made of, computes and keeps, read off its shapes: nothing is run, no weight is looked at.
 
-use super::{Block, Layer, Model, Neuron, Norm, Origin, Param, Product, Role};
+use super::{Block, Layer, Model, Neuron, Norm, Origin, Param, Product};
 use crate::tensor::planes;
 
 /// One row of the table of layers.
@@ -228,13 +228,8 @@ impl Walk {
         self.flow = Flow { at: [out, reach(height, side[0]), reach(width, side[1])], form: Form::Numbers, counted: false, ..self.flow };
         let places = (self.flow.at[1] * self.flow.at[2]) as u64;
         let biases = product.bias.as_ref().map_or(0, |bias| bias.value().shape().count() as u64);
-        let kind = match (product.weight.role, side, product.stride) {
-            (Role::Matrix, ..) => "linear".to_string(),
-            (_, [height, width], 1) => format!("conv {height}x{width}"),
-            (_, [height, width], stride) => format!("conv {height}x{width}, stride {stride}"),
-        };
         let weights = shape.count() as u64;
-        self.row(stem(&product.weight), kind, weights + biases, places * weights);
+        self.row(stem(&product.weight), product.kind(), weights + biases, places * weights);
         // Backward: the gradient of what it makes, and of what it reads.
         let made = self.bytes();
         self.geometry.working = self.geometry.working.max(made + input);

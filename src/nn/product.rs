@@ -1,6 +1,6 @@
 //! Convolution and linear layers: linear in the signal, so they run on whatever frames arrive.
 
-use super::Param;
+use super::{Param, Role};
 use crate::autodiff::{Fire, Frames, Grad, Gradients, Keep, Pass, Saved, Signal, Statistics, Want};
 use crate::base::{Result, Shape, fail};
 use crate::ops::lif::Spread;
@@ -21,6 +21,16 @@ pub struct Product {
 }
 
 impl Product {
+    /// What it is, such as `conv 3x3, stride 2` or `linear`.
+    pub fn kind(&self) -> String {
+        let shape = self.weight.value().shape();
+        match (self.weight.role, [shape[1], shape[2]], self.stride) {
+            (Role::Matrix, ..) => "linear".to_string(),
+            (_, [height, width], 1) => format!("conv {height}x{width}"),
+            (_, [height, width], stride) => format!("conv {height}x{width}, stride {stride}"),
+        }
+    }
+
     pub(super) fn forward(&self, x: Signal, pass: &Pass) -> Result<(Signal, Saved)> {
         let bias = self.bias.as_ref().map(Param::value);
         let y =

@@ -39,6 +39,13 @@ impl Samples {
         &self.images[at * size..(at + 1) * size]
     }
 
+    /// The one at this place alone (None: there are fewer).
+    pub fn one(&self, at: usize) -> Option<Samples> {
+        let id = *self.ids.get(at)?;
+        let labels = self.labels.as_ref().map(|labels| vec![labels[at]]);
+        Some(Samples { extent: self.extent, images: self.image(at).to_vec(), labels, ids: vec![id] })
+    }
+
     /// Those in `range` `[n,H,W,C]`, on the device of `model`.
     pub fn batch(&self, model: &Model, range: Range<usize>) -> Tensor {
         let [height, width, channels] = self.extent;

@@ -2,6 +2,7 @@
 
 use crate::base::{Result, usage};
 use crate::nn::Model;
+use serde::Serialize;
 
 /// A layer of neurons.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct Site {
 }
 
 /// One neuron of a layer, written `x,y,c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// Column.
     pub x: usize,

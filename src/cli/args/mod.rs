@@ -15,6 +15,7 @@ use super::inspect::Inspect;
 use super::report::Compared;
 use super::selftest::Selftest;
 use super::surrogates::Surrogates;
+use super::trace::Trace;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -127,6 +128,11 @@ pub enum Command {
     /// Data sets: download one, say what lies in a folder
     #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
     Data(Data),
+    /// Step through time for one neuron: its inputs, current, membrane, spikes and resets, clean and attacked
+    #[command(
+        after_help = "Examples:\n  caltrop trace runs/demo/snn.safetensors --image 3 --layer features.5 --neuron 7,3,12\n  caltrop trace runs/demo/snn.safetensors --layer features.5 --attack pgd --eps 8 --step"
+    )]
+    Trace(Trace),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
