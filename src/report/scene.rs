@@ -22,6 +22,9 @@ pub(super) enum Ink {
 }
 
 impl Ink {
+    /// All of them.
+    pub(super) const ALL: [Ink; 7] = [Ink::Text, Ink::Muted, Ink::Grid, Ink::Robust, Ink::Natural, Ink::Wrong, Ink::Right];
+
     /// Its name in the style sheet.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! A scene as inline SVG: inks are classes of the page's style sheet, so it follows light and dark.
 
 use super::png;
-use super::scene::{Anchor, DASH, FAINT, Scene, Shape, Stroke, Weight};
+use super::scene::{Anchor, DASH, FAINT, Ink, Scene, Shape, Stroke, Weight};
 use crate::base::Result;
 use std::fmt::Write;
 
@@ -53,6 +53,21 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
     }
     svg.push_str("</svg>");
     Ok(svg)
+}
+
+/// The scene as a file of its own: on white paper, in the inks of the PNG files.
+pub(super) fn file(scene: &Scene) -> Result<String> {
+    let ink = |ink: Ink| {
+        let ([r, g, b], name) = (ink.rgb(), ink.name());
+        format!(".f-{name}{{fill:#{r:02x}{g:02x}{b:02x}}}.s-{name}{{stroke:#{r:02x}{g:02x}{b:02x}}}")
+    };
+    let style: String = Ink::ALL.into_iter().map(ink).collect();
+    let size = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"", round(scene.width), round(scene.height));
+    let begin = format!(
+        "><style>svg{{font-family:Inter,system-ui,sans-serif}}polyline{{fill:none;stroke-linejoin:round;stroke-linecap:round}}{style}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
+    );
+    Ok(write(scene)?.replacen("<svg", &size, 1).replacen('>', &begin, 1) + "\n")
 }
 
 /// Points as SVG lists them.
