@@ -16,6 +16,7 @@ mod cli {
     mod bench;
     mod data;
     mod emulated;
+    mod energy;
     mod evaluation;
     mod files;
     mod get;

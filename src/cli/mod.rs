@@ -1,10 +1,12 @@
 //! Floor 10: typed words → a checked plan → `drive`.
 
+mod anytime;
 mod arch;
 mod args;
 mod bench;
 mod commands;
 mod data;
+mod energy;
 mod evaluate;
 mod import;
 mod look;
@@ -13,6 +15,7 @@ mod progress;
 mod recipes;
 mod run;
 mod selftest;
+mod sheet;
 
 pub use args::Cli;
 
@@ -103,6 +106,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),
+        Command::Energy(args) => energy::energy(&args, &common).map_err(afresh),
+        Command::Anytime(args) => anytime::anytime(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }

@@ -8,8 +8,10 @@ pub use answers::{Eval, LensArgs, Predict, StatisticsArg};
 pub use networks::{Arch, Convert, Export, Import};
 pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
+use super::anytime::Anytime;
 use super::bench::Bench;
 use super::data::Data;
+use super::energy::Energy;
 use super::selftest::Selftest;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -118,6 +120,16 @@ pub enum Command {
     /// Data sets: download one, say what lies in a folder
     #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
     Data(Data),
+    /// Count synaptic operations, spikes and the energy of their arithmetic, on clean and on adversarial images
+    #[command(
+        after_help = "Without --images, the first 1000 test images. Counts are NeuroBench's: a MAC or AC is effective where neither input nor weight is\nexactly zero (a black pixel is not zero once it is normalised); padding is no operation.\n\nExample:\n  caltrop energy runs/demo/snn.safetensors --ann runs/demo/ann.safetensors\n  caltrop energy runs/demo/snn.safetensors --attack none --preset 45nm-int8 --csv layers.csv"
+    )]
+    Energy(Energy),
+    /// Accuracy of a spiking network after each of its steps, and at other numbers of steps, clean and attacked
+    #[command(
+        after_help = "Without --images, the first 1000 test images. The adversarial images are made against all T steps; with --sweep against each T.\n\nExample:\n  caltrop anytime runs/demo/snn.safetensors --plot anytime.png\n  caltrop anytime runs/demo/snn.safetensors --sweep 1,2,4,8,16 --report anytime.html"
+    )]
+    Anytime(Anytime),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
