@@ -17,6 +17,7 @@ mod cli {
     mod completions;
     mod data;
     mod emulated;
+    mod energy;
     mod evaluation;
     mod files;
     mod get;

@@ -4,6 +4,7 @@ use super::args::Arch;
 use super::bench::answer;
 use super::import::size;
 use super::say;
+use super::sheet::grouped;
 use crate::base::{Result, file, usage};
 use crate::nn::{Geometry, Memory, Operands, Spec};
 use crate::ops::lif::Reset;
@@ -130,19 +131,6 @@ fn extents(shape: [usize; 3]) -> String {
     shape.map(|extent| extent.to_string()).join("x")
 }
 
-/// `1,234,567`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes in the largest unit that leaves a whole number before the point.
 fn shown(bytes: u64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
@@ -155,8 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_grouped_and_bytes_have_units() {
-        assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    fn bytes_have_units() {
         assert_eq!([12, 1500, 2_000_000, 4_100_000_000].map(shown), ["12 B", "1.5 kB", "2.0 MB", "4.1 GB"]);
     }
 }

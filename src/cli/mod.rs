@@ -1,11 +1,13 @@
 //! Floor 10: typed words → a checked plan → `drive`.
 
+mod anytime;
 mod arch;
 mod args;
 mod bench;
 mod commands;
 mod completions;
 mod data;
+mod energy;
 mod evaluate;
 mod import;
 mod inspect;
@@ -16,6 +18,7 @@ mod recipes;
 mod report;
 mod run;
 mod selftest;
+mod sheet;
 mod surrogates;
 mod trace;
 
@@ -110,6 +113,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),
         Command::Trace(args) => trace::trace(&args, &common).map_err(afresh),
+        Command::Energy(args) => energy::energy(&args, &common).map_err(afresh),
+        Command::Anytime(args) => anytime::anytime(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
         Command::Surrogates(args) => surrogates::surrogates(&args),

@@ -68,6 +68,13 @@ pub struct Onslaught {
 }
 
 impl Onslaught {
+    /// In words, on `model`: the gradients' kind only where there is a choice.
+    pub fn words(&self, model: &Model) -> String {
+        let through = self.attack.is_white_box() && model.spec().steps > 0;
+        let lens = if through { format!(" through {}", self.lens) } else { String::new() };
+        format!("{} at {}{lens}", self.attack, self.radius)
+    }
+
     /// The adversarial images `[n,H,W,C]` of the samples in `range` against `model`. Where no labels are known, the attack leads away
     /// from the classes that the network sees in the clean images.
     ///

@@ -4,6 +4,7 @@
 //! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
 //! [`Found`] says what lies in a folder, a [`Comparison`] sets several of these side by side.
 
+mod anytime;
 mod comparison;
 mod difference;
 mod event;
@@ -20,6 +21,7 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
+pub use anytime::{Accuracy, Anytime, Moment, Turn};
 pub use comparison::{Cell, Comparison, Contender, Difference, Fact, Row, Side, letter};
 pub use event::Event;
 pub use found::{Found, holds_run};

@@ -3,6 +3,7 @@
 //! A figure is a list of panels (`figures`), a panel a scene of simple shapes (`scene`, `chart`); the page takes them
 //! as SVG in the colours of its style sheet (`svg`), the files as PNG (`png`).
 
+mod anytime;
 mod attacked;
 mod chart;
 mod compare;
@@ -23,6 +24,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use anytime::{anytime, anytime_png, anytime_svg};
 pub use attacked::{Attacked, attacked};
 pub use figure::{Figure, check_plot};
 pub use grid::grid;

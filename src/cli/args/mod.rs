@@ -8,9 +8,11 @@ pub use answers::{Eval, LensArgs, Predict, StatisticsArg};
 pub use networks::{Arch, Convert, Export, Import};
 pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
+use super::anytime::Anytime;
 use super::bench::Bench;
 use super::completions::Completions;
 use super::data::Data;
+use super::energy::Energy;
 use super::inspect::Inspect;
 use super::report::Compared;
 use super::selftest::Selftest;
@@ -133,6 +135,16 @@ pub enum Command {
         after_help = "Examples:\n  caltrop trace runs/demo/snn.safetensors --image 3 --layer features.5 --neuron 7,3,12\n  caltrop trace runs/demo/snn.safetensors --layer features.5 --attack pgd --eps 8 --step"
     )]
     Trace(Trace),
+    /// Count synaptic operations, spikes and the energy of their arithmetic, on clean and on adversarial images
+    #[command(
+        after_help = "Without --images, the first 1000 test images. Counts are NeuroBench's: a MAC or AC is effective where neither input nor weight is\nexactly zero (a black pixel is not zero once it is normalised); padding is no operation.\n\nExample:\n  caltrop energy runs/demo/snn.safetensors --ann runs/demo/ann.safetensors\n  caltrop energy runs/demo/snn.safetensors --attack none --preset 45nm-int8 --csv layers.csv"
+    )]
+    Energy(Energy),
+    /// Accuracy of a spiking network after each of its steps, and at other numbers of steps, clean and attacked
+    #[command(
+        after_help = "Without --images, the first 1000 test images. The adversarial images are made against all T steps; with --sweep against each T.\n\nExample:\n  caltrop anytime runs/demo/snn.safetensors --plot anytime.png\n  caltrop anytime runs/demo/snn.safetensors --sweep 1,2,4,8,16 --report anytime.html"
+    )]
+    Anytime(Anytime),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
