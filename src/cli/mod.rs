@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod commands;
 mod data;
+mod doctor;
 mod evaluate;
 mod import;
 mod look;
@@ -103,6 +104,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench(args) => bench::bench(&args, &common).map_err(afresh),
         Command::Selftest(args) => selftest::selftest(&args, &common).map_err(afresh),
         Command::Data(args) => data::data(&args, &common),
+        Command::Doctor(args) => doctor::doctor(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
     }

@@ -3,6 +3,7 @@
 //! A run appends one [`Event`] a line to `run.jsonl` through a [`Recorder`]; [`Report::from_events`] folds them into
 //! what `report.json` holds, and a [`Board`] writes their numbers for TensorBoard. Everything but the start is optional: a plain `train` makes a report too.
 
+mod diagnosis;
 mod event;
 mod interval;
 mod recorder;
@@ -13,6 +14,7 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
+pub use diagnosis::{Advice, CalibrationImages, Diagnosis, Given, Health, Measured, SweepCell};
 pub use event::Event;
 pub use interval::{wilson, with_interval};
 pub use recorder::{Recorder, read_events};

@@ -5,6 +5,7 @@
 
 mod attacked;
 mod chart;
+mod diagnosis;
 mod figures;
 mod grid;
 mod json;
@@ -20,6 +21,7 @@ mod words;
 mod tests;
 
 pub use attacked::{Attacked, attacked};
+pub use diagnosis::{check_plot, diagnosis_page, diagnosis_plot};
 pub use grid::grid;
 pub use mosaic::{Row, mosaic};
 

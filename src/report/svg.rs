@@ -1,7 +1,7 @@
 //! A scene as inline SVG: inks are classes of the page's style sheet, so it follows light and dark.
 
 use super::png;
-use super::scene::{Anchor, DASH, FAINT, Scene, Shape, Stroke, Weight};
+use super::scene::{Anchor, DASH, FAINT, Ink, Scene, Shape, Stroke, Weight};
 use crate::base::Result;
 use std::fmt::Write;
 
@@ -32,6 +32,13 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
                 round(*width),
                 round(*height)
             ),
+            Shape::Tile { x, y, width, height, ink, opacity } => {
+                let (ink, [x, y, width, height]) = (ink.name(), [*x, *y, *width, *height].map(round));
+                write!(
+                    svg,
+                    "<rect class=\"f-{ink}\" fill-opacity=\"{opacity:.3}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>"
+                )
+            }
             Shape::Dot { x, y, radius, ink } => {
                 write!(svg, "<circle class=\"f-{}\" cx=\"{}\" cy=\"{}\" r=\"{radius}\"/>", ink.name(), round(*x), round(*y))
             }
@@ -53,6 +60,21 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
     }
     svg.push_str("</svg>");
     Ok(svg)
+}
+
+/// The scene as an SVG file of its own, in the colours of white paper.
+pub(super) fn file(scene: &Scene) -> Result<String> {
+    let [width, height] = [scene.width, scene.height].map(|length| length.ceil());
+    let rule = |ink: Ink| {
+        let [r, g, b] = ink.rgb();
+        format!(".f-{0}{{fill:#{r:02x}{g:02x}{b:02x}}}.s-{0}{{stroke:#{r:02x}{g:02x}{b:02x}}}", ink.name())
+    };
+    let style: String = Ink::ALL.into_iter().map(rule).collect();
+    let head = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter, sans-serif\" \
+         style=\"background:#fff\"><style>polyline{{fill:none}}{style}</style>"
+    );
+    Ok(head + &write(scene)? + "</svg>\n")
 }
 
 /// Points as SVG lists them.

@@ -10,6 +10,7 @@ pub use runs::{Demo, Finetune, Recipes, Run, RunOptions};
 
 use super::bench::Bench;
 use super::data::Data;
+use super::doctor::Doctor;
 use super::selftest::Selftest;
 use crate::device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -118,6 +119,11 @@ pub enum Command {
     /// Data sets: download one, say what lies in a folder
     #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
     Data(Data),
+    /// Find out why a conversion is bad: a sweep over percentile, scale and T, every layer beside the ANN's, and advice
+    #[command(
+        after_help = "Batch norm's running statistics are lost in a conversion and come back with finetuning. Accuracies here are of networks whose statistics\nwere estimated again on the calibration images; what the file does as `convert` writes it is told beside it.\n\nExample:\n  caltrop doctor runs/demo/ann.safetensors --report doctor.html\n  caltrop doctor ann.safetensors --finetuned snn.safetensors --percentiles 99,99.9 --scales 0.2,0.4 --steps 8 --cell best"
+    )]
+    Doctor(Doctor),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
