@@ -15,6 +15,7 @@ mod cli {
     mod bad;
     mod bench;
     mod data;
+    mod doctor;
     mod emulated;
     mod evaluation;
     mod files;

@@ -7,6 +7,8 @@
 mod advice;
 mod layers;
 mod likeness;
+#[cfg(test)]
+mod tests;
 
 pub use advice::{Commands, advise, word};
 pub use likeness::Likeness;
@@ -277,22 +279,5 @@ impl Watch for Titled<'_> {
     }
     fn end(&self, _: &str) {
         self.watch.end("");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cell(steps: usize, accuracy: f64) -> SweepCell {
-        let measured = Measured { accuracy, ci95: wilson(accuracy, 200).unwrap() };
-        SweepCell { percentile: 99.0, scale: 1.0, steps, measured, ..SweepCell::default() }
-    }
-
-    #[test]
-    fn the_best_is_the_highest_and_the_shortest_of_equals() {
-        let cells = vec![cell(16, 80.0), cell(4, 50.0), cell(8, 80.0), cell(32, 80.0), cell(4, 76.0)];
-        assert_eq!(best(&cells), 2);
-        assert_eq!(tied(cells, 2).iter().map(|cell| cell.tied).collect::<Vec<_>>(), [true, false, true, true, true]);
     }
 }

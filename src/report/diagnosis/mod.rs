@@ -194,3 +194,92 @@ fn circumstances(found: &Diagnosis) -> String {
     let entries: String = entries.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value))).collect();
     format!("<section>\n<h2>Circumstances</h2>\n<dl class=\"card\">\n{entries}</dl>\n</section>\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Advice, SweepCell, wilson};
+
+    fn found() -> Diagnosis {
+        let measured = |accuracy: f64| Measured { accuracy, ci95: wilson(accuracy, 200).unwrap() };
+        let cell = |percentile, scale, steps, accuracy| SweepCell {
+            percentile,
+            scale,
+            steps,
+            measured: measured(accuracy),
+            ..SweepCell::default()
+        };
+        let layer = |name: &str, correlation| Health {
+            name: name.into(),
+            neurons: 9,
+            correlation,
+            slope: correlation,
+            rate: 0.25,
+            channels: 3,
+            ..Health::default()
+        };
+        Diagnosis {
+            network: "a<b>.safetensors".into(),
+            classes: 10,
+            images: 200,
+            ann: measured(90.0),
+            cells: vec![cell(99.0, 0.3, 4, 41.5), cell(99.0, 0.3, 8, 62.5), cell(99.0, 1.0, 4, 10.0), cell(99.0, 1.0, 8, 20.5)],
+            best: 1,
+            chosen: 3,
+            layers: vec![layer("features.2", Some(0.875)), layer("classifier.2", None)],
+            finetuned: Some(Given {
+                path: "snn".into(),
+                steps: 8,
+                measured: measured(88.0),
+                layers: vec![layer("features.2", Some(0.7)), layer("classifier.2", Some(0.5))],
+                ..Given::default()
+            }),
+            advice: vec![Advice { rule: "x", text: "do <this>".into(), command: Some("caltrop convert 'a<b>'".into()) }],
+            ..Diagnosis::default()
+        }
+    }
+
+    #[test]
+    fn the_page_holds_what_was_found_and_asks_nobody() {
+        let page = diagnosis_page(&found()).unwrap();
+        for part in [
+            "The best of 4 conversions recognises 62.5\u{a0}%, the ANN 90.0\u{a0}%",
+            "do &lt;this&gt;",
+            "<pre class=\"command\">caltrop convert 'a&lt;b&gt;'</pre>",
+            "T = 4: images recognised",
+            ">41.5<",
+            "0.875",
+            "88.0",
+            "snn, finetuned",
+        ] {
+            assert!(page.contains(part), "no {part}");
+        }
+        assert_eq!(page.matches("<svg").count(), 2 + 4);
+        assert!(!page.contains("http") && !page.contains("NaN"), "{page}");
+    }
+
+    #[test]
+    fn the_plot_is_what_its_name_says() {
+        let plot = |name: &str| diagnosis_plot(&found(), Path::new(name));
+        assert!(plot("a.png").unwrap().starts_with(b"\x89PNG"));
+        let drawn = String::from_utf8(plot("a.svg").unwrap()).unwrap();
+        assert!(drawn.starts_with("<svg xmlns") && drawn.contains("fill-opacity") && !drawn.contains("NaN"));
+        assert!(plot("a.gif").unwrap_err().to_string().contains(".png or .svg"));
+    }
+
+    /// A tile is the denser the more it stands for; the best is framed.
+    #[test]
+    fn tiles_are_as_dense_as_their_accuracy() {
+        use crate::report::scene::{Shape, Stroke};
+        let panels = figures::sweep(&found());
+        let density = |panel: usize| -> Vec<f32> {
+            let tile = |shape: &Shape| if let Shape::Tile { opacity, .. } = shape { Some(*opacity) } else { None };
+            panels[panel].shapes.iter().filter_map(tile).collect()
+        };
+        assert!(density(0)[0] > density(0)[1] && density(1)[0] > density(0)[0], "{:?} {:?}", density(0), density(1));
+        let frames = |panel: usize, wanted: Stroke| {
+            panels[panel].shapes.iter().filter(|shape| matches!(shape, Shape::Line { stroke, .. } if *stroke == wanted)).count()
+        };
+        assert_eq!([0, 1].map(|panel| (frames(panel, Stroke::Solid), frames(panel, Stroke::Dashed))), [(0, 0), (1, 1)]);
+    }
+}
