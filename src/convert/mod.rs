@@ -1,4 +1,4 @@
-//! Floor 7: an ANN becomes a spiking network (METHOD §4, Algorithm 1): transplant, calibrate, scale.
+//! Floor 7: an ANN becomes a spiking network (METHOD §4, Algorithm 1): transplant, calibrate, scale. And running statistics for those who do not finetune.
 
 mod calibrate;
 mod statistics;

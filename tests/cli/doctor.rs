@@ -145,9 +145,9 @@ fn an_interrupt_is_answered_within_a_cell() {
     use std::process::{Command, Stdio};
     let house = house("doctor-stop");
     std::fs::copy(house.root.join("out/ann.safetensors"), house.root.join("lone")).unwrap();
-    // The first percentile is soon done; the second waits in one cell of many steps.
+    // After the first percentile there are as many more as would take much longer than a signal.
     let line =
-        "doctor lone --data data --percentiles 90,99 --scales 1 --steps 1000 --batches 12 --batch 16 --calibration-steps 2 --json d.json";
+        "doctor lone --data data --percentiles 90,91,92,93,94,95,96,97,98,99 --scales 1,2 --steps 1000 --batches 12 --batch 16 --calibration-steps 2 --json d.json";
     let mut child = house.command(line).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();

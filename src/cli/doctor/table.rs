@@ -9,7 +9,7 @@ const WIDEST: usize = 110;
 /// All of it, on a terminal of so many columns.
 pub fn tell(found: &Diagnosis, columns: usize) -> String {
     let columns = columns.clamp(40, WIDEST);
-    [sweep(found, columns), layers(found), networks(found), advice(found, columns)].join("\n")
+    [sweep(found, columns), layers(found, columns), networks(found), advice(found, columns)].join("\n")
 }
 
 /// The cell's marks: best, not told from it, looked into.
@@ -47,7 +47,7 @@ fn sweep(found: &Diagnosis, columns: usize) -> String {
     }
     let calibration = &found.calibration;
     let note = format!(
-        "* the best; = {} images do not tell it from the best; < looked into. In every cell batch norm's running statistics are estimated again on the {} x {} calibration images, since a conversion drops them; as `convert` writes it (mean 0, variance 1) the cell < recognises {} %.",
+        "* the best; = {} images do not tell it from the best; < looked into. In every cell batch norm's running statistics are estimated again on the {} x {} calibration images, since a conversion drops them; as caltrop convert writes it (mean 0, variance 1) the cell < recognises {} %.",
         found.images,
         calibration.used[0],
         calibration.used[1],
@@ -66,14 +66,12 @@ fn wide(layers: &[Health]) -> usize {
     layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0).max(5) + 2
 }
 
-fn layers(found: &Diagnosis) -> String {
+fn layers(found: &Diagnosis, columns: usize) -> String {
     let cell = found.cell();
     let wide = wide(&found.layers);
-    let mut text = format!(
-        "Percentile {}, scale {}, T = {}, layer by layer, beside the ANN on the same images (shares in %)\n{:<wide$}{:>8} {:>9} {:>11} {:>6} {:>6} {:>6} {:>7} {:>10} {:>6} {:>6} | {:>10} {:>13}\n",
-        cell.percentile,
-        cell.scale,
-        cell.steps,
+    let settings = format!("Percentile {}, scale {}, T = {}", cell.percentile, cell.scale, cell.steps);
+    let heads = format!(
+        "{:<wide$}{:>7} {:>9} {:>11} {:>5} {:>5} {:>5} {:>9} {:>5} {:>5} | {:>10} {:>13}",
         "layer",
         "neurons",
         "threshold",
@@ -81,31 +79,31 @@ fn layers(found: &Diagnosis) -> String {
         "slope",
         "rate",
         "dead",
-        "silent",
         "saturated",
         "muted",
         "above",
         "ANN active",
         "dead channels"
     );
+    let mut text = format!("{settings}, layer by layer, beside the ANN on the same images (shares in %)\n{heads}\n");
     for layer in &found.layers {
-        let [rate, dead, silent, saturated, muted, above, active] =
-            [layer.rate, layer.dead, layer.silent, layer.saturated, layer.muted, layer.above, layer.active]
-                .map(|share| format!("{:.1}", 100.0 * share));
+        let [rate, dead, saturated, muted, above, active] =
+            [layer.rate, layer.dead, layer.saturated, layer.muted, layer.above, layer.active].map(|share| format!("{:.1}", 100.0 * share));
         let slope = layer.slope.map_or("-".into(), |slope| format!("{slope:.2}"));
         let channels = format!("{} of {}", layer.dead_channels, layer.channels);
         let _ = writeln!(
             text,
-            "{:<wide$}{:>8} {:>9.3} {:>11} {slope:>6} {rate:>6} {dead:>6} {silent:>7} {saturated:>10} {muted:>6} {above:>6} | {active:>10} {channels:>13}",
+            "{:<wide$}{:>7} {:>9.3} {:>11} {slope:>5} {rate:>5} {dead:>5} {saturated:>9} {muted:>5} {above:>5} | {active:>10} {channels:>13}",
             layer.name,
             layer.neurons,
             layer.threshold,
             number(layer.correlation)
         );
     }
-    text + "correlation, slope: of rate x threshold over the ANN's activation; rate: spikes a neuron and step; dead: fires on no image; silent,\n\
-            saturated: no spike, one at every step (of neurons and images); muted: silent although active in the ANN; above: currents that\n\
-            reach the threshold by themselves.\n"
+    let note = "correlation, slope: of rate times threshold over the ANN's activation; rate: spikes a neuron and step; dead: fires on no image; \
+                saturated: a spike at every step, of neurons and images; muted: silent, of those active in the ANN; above: currents that reach \
+                the threshold by themselves; dead channels: 0 in the ANN on every image.";
+    text + &wrapped(note, "", columns)
 }
 
 /// Before and after finetuning, and the layers side by side.
@@ -133,12 +131,12 @@ fn networks(found: &Diagnosis) -> String {
     let _ = writeln!(
         text,
         "\n{:<wide$}{:>12} {:>12} {:>12} {:>12} {:>12} {:>12}",
-        "layer", "rate, % <", "finetuned", "threshold <", "finetuned", "correlation <", "finetuned"
+        "layer", "rate, %", "finetuned", "threshold", "finetuned", "correlation", "finetuned"
     );
     for (before, after) in found.layers.iter().zip(&tuned.layers) {
         let _ = writeln!(
             text,
-            "{:<wide$}{:>12.1} {:>12.1} {:>12.3} {:>12.3} {:>13} {:>12}",
+            "{:<wide$}{:>12.1} {:>12.1} {:>12.3} {:>12.3} {:>12} {:>12}",
             before.name,
             100.0 * before.rate,
             100.0 * after.rate,

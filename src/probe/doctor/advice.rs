@@ -55,17 +55,18 @@ pub fn word(text: &str) -> String {
 /// A rule: what it has to say, if anything.
 type Rule = fn(&Diagnosis, &Commands) -> Option<Advice>;
 
-/// What is wrong before any conversion.
-const BEFORE: [Rule; 3] = [untrained, dead_channels, calibration];
-/// What is wrong with a conversion of a trained ANN.
-const AFTER: [Rule; 9] = [statistics, settings, silence, saturation, lost, longer, shorter, ann, finetuned];
+/// Of a conversion of a trained ANN.
+const CONVERSION: [Rule; 9] = [statistics, settings, silence, saturation, lost, longer, shorter, ann, finetuned];
+/// Of what a conversion is made from.
+const INGREDIENTS: [Rule; 2] = [calibration, dead_channels];
 
-/// All that follows from `found`. Of an ANN that has learned nothing, only what is wrong before any conversion.
+/// All that follows from `found`. Of an ANN that has learned nothing, nothing about its conversion.
 pub fn advise(found: &Diagnosis, commands: &Commands) -> Vec<Advice> {
-    let mut advice: Vec<Advice> = BEFORE.iter().filter_map(|rule| rule(found, commands)).collect();
-    if untrained(found, commands).is_none() {
-        advice.extend(AFTER.iter().filter_map(|rule| rule(found, commands)));
+    let mut advice: Vec<Advice> = untrained(found, commands).into_iter().collect();
+    if advice.is_empty() {
+        advice.extend(CONVERSION.iter().filter_map(|rule| rule(found, commands)));
     }
+    advice.extend(INGREDIENTS.iter().filter_map(|rule| rule(found, commands)));
     advice
 }
 
@@ -134,7 +135,7 @@ fn statistics(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
         return None;
     }
     let text = format!(
-        "As `convert` writes it the network recognises {}; with batch-norm statistics of {} calibration images {}. A conversion drops the ANN's running statistics, and only finetuning fills them again: weights and thresholds are not what is wrong. Judge a converted network by this table or after finetuning.",
+        "As caltrop convert writes it the network recognises {}; with batch-norm statistics of {} calibration images {}. A conversion drops the ANN's running statistics, and only finetuning fills them again: weights and thresholds are not what is wrong. Judge a converted network by this table or after finetuning.",
         percent(&found.as_it_stands),
         found.calibration.used[0] * found.calibration.used[1],
         percent(&cell.measured)
@@ -247,13 +248,11 @@ fn shorter(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
     let (cell, best) = (found.cell(), found.best());
     let short = found.cells.iter().filter(|other| other.tied && other.steps < cell.steps);
     let short = short.min_by(|a, b| a.steps.cmp(&b.steps).then(b.measured.accuracy.total_cmp(&a.measured.accuracy)))?;
-    let text = format!(
-        "Fewer steps may do: {} gets {}, which {} images do not tell from the best cell's {}.",
-        settings_of(short),
-        percent(&short.measured),
-        found.images,
-        percent(&best.measured)
-    );
+    let against = match short.is(best.percentile, best.scale, best.steps) {
+        true => "the best of the sweep".to_string(),
+        false => format!("which {} images do not tell from the best cell's {}", found.images, percent(&best.measured)),
+    };
+    let text = format!("Fewer steps may do: {} gets {}, {against}.", settings_of(short), percent(&short.measured));
     said("shorter", text, Some(commands.convert(short)))
 }
 
@@ -268,7 +267,7 @@ fn ann(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
         settings_of(best),
         percent(&found.ann)
     );
-    said("ann", text, Some(commands.convert(best)))
+    said("ann", text, Some(commands.train()))
 }
 
 fn finetuned(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
@@ -276,15 +275,17 @@ fn finetuned(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
     let before = found.converted.as_ref().map_or(&found.cell().measured, |converted| &converted.measured);
     let (measured, ann) = (&tuned.measured, &found.ann);
     let numbers = format!("{} before finetuning, {} after, the ANN {}", percent(before), percent(measured), percent(ann));
-    let (verdict, command) = if !ann.clearly_above(measured) {
-        ("Finetuning recovers the ANN's accuracy", format!("caltrop eval {} --attack pgd{}", word(&tuned.path), commands.data))
-    } else if measured.clearly_above(before) {
-        ("Finetuning recovers a part; more epochs or a longer T may bring the rest", commands.finetune(tuned.steps))
-    } else {
-        (
-            "Finetuning did not help: look at its learning rate and epochs, and begin with a better cell of the table",
+    let robust = || format!("caltrop eval {} --attack pgd{}", word(&tuned.path), commands.data);
+    let (verdict, command) = match (ann.clearly_above(before), ann.clearly_above(measured)) {
+        (false, false) => ("The conversion lost no clean accuracy and finetuning keeps it; what it adds is robustness", robust()),
+        (true, false) => ("Finetuning recovers the ANN's accuracy", robust()),
+        (_, true) if measured.clearly_above(before) => {
+            ("Finetuning recovers a part; more epochs or a longer T may bring the rest", commands.finetune(tuned.steps))
+        }
+        (_, true) => (
+            "Finetuning did not help: look at its learning rate and epochs, and begin with the best cell of the sweep",
             commands.convert(found.best()),
-        )
+        ),
     };
     said("finetuned", format!("{verdict}: {numbers}."), Some(command))
 }

@@ -170,11 +170,15 @@ fn fewer_steps_are_named_where_they_do_as_well() {
     let shorter = |accuracy: f64| move |found: &mut Diagnosis| found.cells = tied(vec![cell(0.3, 8, 70.0), cell(0.6, 4, accuracy)], 0);
     only("shorter", &["scale 0.6, T = 4 gets 68.0 %", "200 images"], &format!("{CONVERT} 0.6 --steps 4"), shorter(68.0));
     assert_eq!(after(shorter(50.0)), []);
+    only("shorter", &["T = 4 gets 72.0 %, the best of the sweep"], CONVERT, |found| {
+        shorter(72.0)(found);
+        (found.cells, found.best) = (tied(found.cells.clone(), 1), 1);
+    });
 }
 
 #[test]
 fn a_conversion_that_keeps_all_points_at_the_ann() {
-    only("ann", &["70.0 %", "the ANN 71.0 %"], CONVERT, |found| found.ann = measured(71.0));
+    only("ann", &["70.0 %", "the ANN 71.0 %"], "caltrop train fast", |found| found.ann = measured(71.0));
 }
 
 #[test]
@@ -188,6 +192,12 @@ fn finetuning_is_judged_by_what_it_recovers() {
     only("finetuned", &["recovers the ANN's accuracy", &numbers("88.0")], "caltrop eval snn --attack pgd --data d", tuned(88.0));
     only("finetuned", &["recovers a part", &numbers("81.0")], "caltrop finetune", tuned(81.0));
     only("finetuned", &["did not help", &numbers("60.0")], CONVERT, tuned(60.0));
+    // A conversion that lost nothing has nothing to recover.
+    let kept = after(|found| {
+        tuned(72.0)(found);
+        found.ann = measured(73.0);
+    });
+    assert!(kept.iter().any(|(rule, text, _)| *rule == "finetuned" && text.contains("lost no clean accuracy")), "{kept:?}");
     // What the run itself finetuned is what came before.
     only("finetuned", &["did not help", "85.0 % before"], CONVERT, |found| {
         tuned(72.0)(found);

@@ -105,7 +105,7 @@ fn advice(found: &Diagnosis) -> String {
     let item = |advice: &crate::record::Advice| {
         let command =
             advice.command.as_ref().map_or(String::new(), |command| format!("<pre class=\"command\">{}</pre>\n", escape(command)));
-        format!("<div class=\"card panel\"><p>{}</p>\n{command}</div>\n", escape(&advice.text))
+        format!("<div class=\"card panel\"><p>{}</p>\n{command}</div>\n", escape(&advice.text).replace(" %", "\u{a0}%"))
     };
     let cards: String = match found.advice.is_empty() {
         true => "<div class=\"card panel\"><p>Nothing stands out.</p></div>\n".into(),
