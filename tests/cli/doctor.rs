@@ -133,7 +133,7 @@ fn what_cannot_be_swept_is_refused_in_one_line() {
     refused("--cell 99,one,8", &["--cell 99,one,8", "best"]);
     refused("--plot out.gif", &["--plot out.gif", ".png or .svg"]);
     refused("", &["names no data set", "--dataset"]);
-    refused("--finetuned nowhere --dataset mnist --data data", &["nowhere"]);
+    house.refused(1, "doctor ann --finetuned nowhere", &["nowhere"]);
     house.good(&format!("import weights {ARCH} --dataset mnist --out other"));
     house.refused(1, "doctor other --data data", &["other", "images of 1x8x8"]);
 }
@@ -146,8 +146,7 @@ fn an_interrupt_is_answered_within_a_cell() {
     let house = house("doctor-stop");
     std::fs::copy(house.root.join("out/ann.safetensors"), house.root.join("lone")).unwrap();
     // After the first percentile there are as many more as would take much longer than a signal.
-    let line =
-        "doctor lone --data data --percentiles 90,91,92,93,94,95,96,97,98,99 --scales 1,2 --steps 1000 --batches 12 --batch 16 --calibration-steps 2 --json d.json";
+    let line = "doctor lone --data data --percentiles 90,91,92,93,94,95,96,97,98,99 --scales 1,2 --steps 1000 --batches 12 --batch 16 --calibration-steps 2 --json d.json";
     let mut child = house.command(line).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
