@@ -16,6 +16,7 @@ mod cli {
     mod bench;
     mod completions;
     mod data;
+    mod doctor;
     mod emulated;
     mod energy;
     mod evaluation;

@@ -6,10 +6,10 @@
 
 mod support;
 
-use caltrop::autodiff::{Fire, Pass};
+use caltrop::autodiff::{Fire, Keep, Pass, Statistics};
 use caltrop::base::fail;
 use caltrop::base::rng::{Philox, Purpose};
-use caltrop::convert::{Calibration, calibrate, scale, transplant};
+use caltrop::convert::{Calibration, calibrate, reestimate, scale, transplant};
 use caltrop::device::Device;
 use caltrop::nn::{Layer, Model, Norm, Origin, Role, Spec};
 use caltrop::ops::lif::Reset;
@@ -302,4 +302,43 @@ fn scaling_keeps_thresholds_from_vanishing_and_resets_running_statistics() {
     }
     assert!(snn.norms().map(|norm| norm.batches).all(|count| count == 0));
     assert!(scale(&mut snn, &[1.0], 0.3).is_err(), "too few thresholds");
+}
+
+/// Of one batch: eval mode is then train mode, to the bit. Of several: as if they were one, where the layers before are the same.
+#[test]
+fn statistics_are_estimated_again_as_those_of_all_batches_together() {
+    for arch in ["vgg:5,A,4/6", "resnet8"] {
+        let device = devices::first();
+        let mut snn = transplant(&network(&device, Spec { steps: 0, bias: false, ..residual(arch) }), residual(arch)).unwrap();
+        let layers = snn.thresholds().len();
+        scale(&mut snn, &vec![0.7; layers], 1.0).unwrap();
+        let batches = [batch(&device, "first", 4), batch(&device, "second", 4)];
+        let logits = |snn: &Model, statistics: Statistics| {
+            let pass = Pass { statistics, ..Pass::eval(Fire::Spike { steps: 8 }, Keep::Spikes) };
+            snn.forward(&batches[0], &pass).unwrap().0.to_vec()
+        };
+        let wanted = logits(&snn, Statistics::Batch);
+        assert_ne!(logits(&snn, Statistics::Running), wanted, "{arch}: the statistics are there already");
+        reestimate(&mut snn, &batches[..1]).unwrap();
+        same_bits(arch, &logits(&snn, Statistics::Running), &wanted);
+
+        let first = |snn: &Model| {
+            let running = &snn.norms().next().unwrap().running;
+            (running.mean.to_vec(), running.variance.to_vec())
+        };
+        let alone = first(&snn);
+        reestimate(&mut snn, &batches).unwrap();
+        let (means, variances) = first(&snn);
+        reestimate(&mut snn, &[Tensor::joined(&batches)]).unwrap();
+        let (mean, variance) = first(&snn);
+        assert_ne!(mean, alone.0);
+        for (found, wanted) in means.iter().chain(&variances).zip(mean.iter().chain(&variance)) {
+            assert!((found - wanted).abs() <= 1e-5 * wanted.abs().max(1.0), "{arch}: {found}, not {wanted}");
+        }
+        assert!(reestimate(&mut snn, &[]).unwrap_err().to_string().contains("no batches"));
+        let uneven = [batches[0].clone(), batches[1].slice(0..3)];
+        assert!(reestimate(&mut snn, &uneven).unwrap_err().to_string().contains("several sizes"));
+        snn.set_steps(0);
+        assert!(reestimate(&mut snn, &batches).unwrap_err().to_string().contains("T = 0"));
+    }
 }

@@ -7,12 +7,12 @@ use super::look::{LookArgs, OnslaughtArgs};
 use super::progress::Shown;
 use super::sheet::Sheet;
 use super::version;
-use crate::base::{Result, file, usage};
+use crate::base::{Result, file};
 use crate::probe;
 use crate::record::{Accuracy, Anytime as Record, with_interval};
 use crate::report;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Images that are looked at unless others are asked for.
 const IMAGES: usize = 1000;
@@ -46,7 +46,7 @@ pub struct Anytime {
 /// Measure, and print or write what was measured.
 pub fn anytime(args: &Anytime, common: &Common) -> Result<()> {
     args.sweep.iter().try_for_each(|&steps| check_steps("--sweep", Some(steps)))?;
-    let draw = args.plot.as_deref().map(drawing).transpose()?;
+    args.plot.as_deref().map_or(Ok(()), report::check_plot)?;
     for path in [&args.json, &args.csv, &args.plot, &args.report].into_iter().flatten().filter(|path| path.as_os_str() != "-") {
         file::writable(path)?;
     }
@@ -64,22 +64,13 @@ pub fn anytime(args: &Anytime, common: &Common) -> Result<()> {
     if let Some(path) = &args.csv {
         file::write(path, rows(&record).csv().as_bytes())?;
     }
-    if let (Some(path), Some(draw)) = (&args.plot, draw) {
-        file::write(path, &draw(&record)?)?;
+    if let Some(path) = &args.plot {
+        file::write(path, &report::anytime_plot(&record).for_file(path)?)?;
     }
     if let Some(path) = &args.report {
         file::write(path, report::anytime(&record)?.as_bytes())?;
     }
     answer(&record, args.json.as_deref(), || table(&record))
-}
-
-/// How a file of this name is drawn. Errors (usage): it ends in neither .png nor .svg.
-fn drawing(path: &Path) -> Result<fn(&Record) -> Result<Vec<u8>>> {
-    match path.extension().map(|end| end.to_ascii_lowercase()) {
-        Some(end) if end == "png" => Ok(report::anytime_png),
-        Some(end) if end == "svg" => Ok(report::anytime_svg),
-        _ => Err(usage!("--plot {}: the name must end in .png or .svg", path.display())),
-    }
 }
 
 /// For a terminal.

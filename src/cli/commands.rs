@@ -99,30 +99,44 @@ pub fn convert(args: &Convert, common: &Common) -> Result<()> {
 const MOST_CALIBRATION_STEPS: usize = 10_000;
 
 fn check_convert(args: &Convert) -> Result<()> {
-    for (flag, value) in
-        [("--calibration-steps", args.calibration_steps), ("--batch", args.batch), ("--batches", args.batches), ("--steps", args.steps)]
-    {
-        if value == 0 {
-            return Err(usage!("{flag} 0: at least 1 is needed"));
-        }
-    }
-    for (flag, value, most) in
-        [("--steps", args.steps, MOST_STEPS), ("--calibration-steps", args.calibration_steps, MOST_CALIBRATION_STEPS)]
-    {
-        if value > most {
-            return Err(usage!("{flag} {value}: at most {most}"));
-        }
-    }
-    if !(args.scale > 0.0 && args.scale.is_finite()) {
-        return Err(usage!("--scale {}: must be a positive number, such as 0.3", args.scale));
-    }
+    check_calibration(args.calibration_steps, args.batch, args.batches)?;
+    check_range("--steps", args.steps, MOST_STEPS)?;
+    check_scale("--scale", args.scale)?;
     if let Some(leak) = args.leak.filter(|leak| !(*leak > 0.0 && *leak <= 1.0)) {
         return Err(usage!("--leak {leak}: must be above 0 and at most 1 (1 keeps the whole membrane)"));
     }
-    if !(0.0..=100.0).contains(&args.percentile) {
-        return Err(usage!("--percentile {}: must be between 0 and 100", args.percentile));
+    check_percentile("--percentile", args.percentile)
+}
+
+/// Errors (usage) where the calibration runs no step or sees no image.
+pub fn check_calibration(steps: usize, batch: usize, batches: usize) -> Result<()> {
+    check_range("--calibration-steps", steps, MOST_CALIBRATION_STEPS)?;
+    [("--batch", batch), ("--batches", batches)].into_iter().try_for_each(|(flag, value)| check_range(flag, value, usize::MAX))
+}
+
+/// Errors (usage) where what `flag` says is 0 or beyond `most`.
+pub fn check_range(flag: &str, value: usize, most: usize) -> Result<()> {
+    match value {
+        0 => Err(usage!("{flag} 0: at least 1 is needed")),
+        _ if value > most => Err(usage!("{flag} {value}: at most {most}")),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Errors (usage) where what `flag` says is no factor on thresholds.
+pub fn check_scale(flag: &str, scale: f64) -> Result<()> {
+    match scale > 0.0 && scale.is_finite() {
+        true => Ok(()),
+        false => Err(usage!("{flag} {scale}: must be a positive number, such as 0.3")),
+    }
+}
+
+/// Errors (usage) where what `flag` says is no percentile.
+pub fn check_percentile(flag: &str, percentile: f64) -> Result<()> {
+    match (0.0..=100.0).contains(&percentile) {
+        true => Ok(()),
+        false => Err(usage!("{flag} {percentile}: must be between 0 and 100")),
+    }
 }
 
 /// `caltrop devices`: what `--device` can name here, or why it cannot.

@@ -7,6 +7,7 @@ mod bench;
 mod commands;
 mod completions;
 mod data;
+mod doctor;
 mod energy;
 mod evaluate;
 mod import;
@@ -115,6 +116,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Trace(args) => trace::trace(&args, &common).map_err(afresh),
         Command::Energy(args) => energy::energy(&args, &common).map_err(afresh),
         Command::Anytime(args) => anytime::anytime(&args, &common).map_err(afresh),
+        Command::Doctor(args) => doctor::doctor(&args, &common).map_err(afresh),
         Command::Devices => commands::devices(&common),
         Command::Recipes(args) => recipes::list(&args),
         Command::Surrogates(args) => surrogates::surrogates(&args),

@@ -1,8 +1,10 @@
-//! Floor 7: an ANN becomes a spiking network (METHOD §4, Algorithm 1): transplant, calibrate, scale.
+//! Floor 7: an ANN becomes a spiking network (METHOD §4, Algorithm 1): transplant, calibrate, scale. And running statistics for those who do not finetune.
 
 mod calibrate;
+mod statistics;
 
 pub use calibrate::{Calibration, calibrate};
+pub use statistics::reestimate;
 
 use crate::base::{Result, ensure};
 use crate::nn::{MIN_THRESHOLD, Model, Role, Spec};

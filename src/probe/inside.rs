@@ -118,7 +118,7 @@ pub fn inside(
         steps: spec.steps,
         leak: spec.leak,
         reset: spec.reset.to_string(),
-        attack: onslaught.map(|onslaught| onslaught.to_string()),
+        attack: onslaught.map(|onslaught| onslaught.words(model)),
         extent: samples.extent,
         classes,
         layers: sites.all().iter().map(seen).collect(),

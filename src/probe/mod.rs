@@ -1,9 +1,11 @@
 //! Floor 9: what happens inside a network on given images, clean and attacked.
 //!
-//! [`Samples`] are the images, [`Sites`] the layers of neurons by name, [`step`] goes through time for one neuron. Everything here is read off an ordinary forward's trace: no
-//! layer knows that it is looked at.
+//! [`Samples`] are the images, [`Sites`] the layers of neurons by name. [`inside()`] records spikes and membranes, [`step`] goes through
+//! time for one neuron, [`measure`] counts operations, [`anytime()`] asks after every step, [`doctor`] tells why a conversion is bad.
+//! Everything here is read off an ordinary forward's trace: no layer knows that it is looked at.
 
 mod anytime;
+pub mod doctor;
 mod inside;
 mod prices;
 mod reach;

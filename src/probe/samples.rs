@@ -6,7 +6,6 @@ use crate::base::Result;
 use crate::drive::{Radius, Remembering, Seen};
 use crate::nn::Model;
 use crate::tensor::{Array, Tensor};
-use std::fmt;
 use std::ops::Range;
 
 /// Images that are looked at, on the host.
@@ -93,12 +92,5 @@ impl Onslaught {
         let labels = Array::from_slice(model.device(), [range.len()], &labels);
         let targets = Targets { images: &images, labels: &labels, ids: &samples.ids[range] };
         self.attack.perturb(&*victim, &targets, self.lens, self.radius.ball(), &Noise::new(self.seed, 0))
-    }
-}
-
-impl fmt::Display for Onslaught {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} at {}", self.attack, self.radius)?;
-        if self.attack.is_white_box() { write!(f, " through {}", self.lens) } else { Ok(()) }
     }
 }

@@ -6,6 +6,7 @@
 
 mod anytime;
 mod comparison;
+mod diagnosis;
 mod difference;
 mod event;
 mod facts;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use anytime::{Accuracy, Anytime, Moment, Turn};
 pub use comparison::{Cell, Comparison, Contender, Difference, Fact, Row, Side, letter};
+pub use diagnosis::{Advice, CalibrationImages, Diagnosis, Given, Health, Measured, SweepCell};
 pub use event::Event;
 pub use found::{Found, holds_run};
 pub use inside::{Change, Course, Histogram, Inside, Inspected, Potential, Seen, Take};

@@ -1,11 +1,11 @@
 //! What a spiking network knows after t steps: panels, and a page of them.
 
+use super::Figure;
 use super::chart::{Key, Panel, counts};
 use super::page::{frame, panels};
 use super::scene::{Ink, Scene, Stroke};
 use super::svg::escape;
 use super::words::{count_whole, percent, range};
-use super::{png, svg};
 use crate::base::Result;
 use crate::record::{Accuracy, Anytime};
 use std::fmt::Write;
@@ -13,20 +13,9 @@ use std::fmt::Write;
 const FULL: [f64; 2] = [0.0, 100.0];
 const HUNDRED: [f64; 6] = [0.0, 20.0, 40.0, 60.0, 80.0, 100.0];
 
-/// The panels as a PNG file.
-///
-/// # Errors
-/// If they cannot be encoded.
-pub fn anytime_png(told: &Anytime) -> Result<Vec<u8>> {
-    png::paint(&Scene::tiled(drawn(told), 2))
-}
-
-/// The panels as an SVG file.
-///
-/// # Errors
-/// If they cannot be encoded.
-pub fn anytime_svg(told: &Anytime) -> Result<Vec<u8>> {
-    Ok(svg::file(&Scene::tiled(drawn(told), 2))?.into_bytes())
+/// The panels as one picture.
+pub fn anytime_plot(told: &Anytime) -> Figure {
+    Figure::tiled("anytime", drawn(told), 2)
 }
 
 /// The whole page, in itself.
@@ -229,10 +218,10 @@ mod tests {
 
     #[test]
     fn drawings_are_files_of_their_own() {
-        let svg = String::from_utf8(anytime_svg(&told(true)).unwrap()).unwrap();
+        let svg = anytime_plot(&told(true)).svg().unwrap();
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"") && svg.trim_end().ends_with("</svg>"), "{svg}");
         assert!(svg.contains(".s-wrong{stroke:#b4232c}") && svg.matches("<svg").count() == 1);
-        let png = image::load_from_memory(&anytime_png(&told(false)).unwrap()).unwrap();
+        let png = image::load_from_memory(&anytime_plot(&told(false)).png().unwrap()).unwrap();
         assert!(png.width() > png.height());
     }
 }

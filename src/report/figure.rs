@@ -32,7 +32,7 @@ impl Figure {
     pub fn for_file(&self, path: &Path) -> Result<Vec<u8>> {
         check_plot(path)?;
         match path.extension() {
-            Some(ending) if ending == "svg" => Ok(self.svg()?.into_bytes()),
+            Some(ending) if ending.eq_ignore_ascii_case("svg") => Ok(self.svg()?.into_bytes()),
             _ => self.png(),
         }
     }
@@ -40,8 +40,8 @@ impl Figure {
 
 /// Errors (usage): `--plot` names a file that is neither PNG nor SVG.
 pub fn check_plot(path: &Path) -> Result<()> {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("png" | "svg") => Ok(()),
+    match path.extension().map(|ending| ending.to_ascii_lowercase()) {
+        Some(ending) if ending == "png" || ending == "svg" => Ok(()),
         _ => Err(usage!("--plot {}: the name must end in .png or .svg", path.display())),
     }
 }

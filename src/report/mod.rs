@@ -7,6 +7,7 @@ mod anytime;
 mod attacked;
 mod chart;
 mod compare;
+mod diagnosis;
 mod figure;
 mod figures;
 mod grid;
@@ -24,8 +25,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use anytime::{anytime, anytime_png, anytime_svg};
+pub use anytime::{anytime, anytime_plot};
 pub use attacked::{Attacked, attacked};
+pub use diagnosis::{diagnosis_page, diagnosis_plot};
 pub use figure::{Figure, check_plot};
 pub use grid::grid;
 pub use mosaic::{Row, mosaic};

@@ -89,6 +89,10 @@ impl Canvas {
             Shape::Bar { x, y, width, height, ink } => {
                 self.fill(&[vec![(*x, *y), (x + width, *y), (x + width, y + height), (*x, y + height)]], ink.rgb());
             }
+            Shape::Tile { x, y, width, height, ink, opacity } => {
+                let corners = vec![(*x, *y), (x + width, *y), (x + width, y + height), (*x, y + height)];
+                self.fill_with(&[corners], ink.rgb(), *opacity);
+            }
             Shape::Dot { x, y, radius, ink } => self.fill(&[disc((*x, *y), *radius)], ink.rgb()),
             Shape::Text { x, y, size, anchor, weight, ink, text } => self.text((*x, *y), *size, *anchor, *weight, ink.rgb(), text),
             Shape::Picture { x, y, width, height, picture } => self.paste((*x, *y), (*width, *height), picture),

@@ -119,6 +119,15 @@ pub(super) enum Shape {
         height: f32,
         ink: Ink,
     },
+    /// A rectangle of a part of its ink: one value among many.
+    Tile {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        ink: Ink,
+        opacity: f32,
+    },
     /// A filled outline of little weight, behind a line: how sure it is.
     Band {
         outline: Vec<(f32, f32)>,
@@ -173,6 +182,10 @@ impl Scene {
         if width > 0.0 && height > 0.0 {
             self.shapes.push(Shape::Bar { x, y, width, height, ink });
         }
+    }
+
+    pub(super) fn tile(&mut self, (x, y): (f32, f32), (width, height): (f32, f32), ink: Ink, opacity: f32) {
+        self.shapes.push(Shape::Tile { x, y, width, height, ink, opacity });
     }
 
     pub(super) fn band(&mut self, outline: Vec<(f32, f32)>, ink: Ink) {
@@ -230,7 +243,11 @@ impl Shape {
                     *y += dy;
                 }
             }
-            Shape::Bar { x, y, .. } | Shape::Dot { x, y, .. } | Shape::Text { x, y, .. } | Shape::Picture { x, y, .. } => {
+            Shape::Bar { x, y, .. }
+            | Shape::Tile { x, y, .. }
+            | Shape::Dot { x, y, .. }
+            | Shape::Text { x, y, .. }
+            | Shape::Picture { x, y, .. } => {
                 *x += dx;
                 *y += dy;
             }

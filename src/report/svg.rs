@@ -32,6 +32,13 @@ pub(super) fn write(scene: &Scene) -> Result<String> {
                 round(*width),
                 round(*height)
             ),
+            Shape::Tile { x, y, width, height, ink, opacity } => {
+                let (ink, [x, y, width, height]) = (ink.name(), [*x, *y, *width, *height].map(round));
+                write!(
+                    svg,
+                    "<rect class=\"f-{ink}\" fill-opacity=\"{opacity:.3}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>"
+                )
+            }
             Shape::Dot { x, y, radius, ink } => {
                 write!(svg, "<circle class=\"f-{}\" cx=\"{}\" cy=\"{}\" r=\"{radius}\"/>", ink.name(), round(*x), round(*y))
             }

@@ -12,6 +12,7 @@ use super::anytime::Anytime;
 use super::bench::Bench;
 use super::completions::Completions;
 use super::data::Data;
+use super::doctor::Doctor;
 use super::energy::Energy;
 use super::inspect::Inspect;
 use super::report::Compared;
@@ -145,6 +146,11 @@ pub enum Command {
         after_help = "Without --images, the first 1000 test images. The adversarial images are made against all T steps; with --sweep against each T.\n\nExample:\n  caltrop anytime runs/demo/snn.safetensors --plot anytime.png\n  caltrop anytime runs/demo/snn.safetensors --sweep 1,2,4,8,16 --report anytime.html"
     )]
     Anytime(Anytime),
+    /// Find out why a conversion is bad: a sweep over percentile, scale and T, every layer beside the ANN's, and advice
+    #[command(
+        after_help = "Batch norm's running statistics are lost in a conversion and come back with finetuning. Accuracies here are of networks whose statistics\nwere estimated again on the calibration images; what the file does as `convert` writes it is told beside it.\n\nExample:\n  caltrop doctor runs/demo/ann.safetensors --report doctor.html\n  caltrop doctor ann.safetensors --finetuned snn.safetensors --percentiles 99,99.9 --scales 0.2,0.4 --steps 8 --cell best"
+    )]
+    Doctor(Doctor),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
