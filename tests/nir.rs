@@ -183,13 +183,12 @@ fn caltrop(arguments: &[&str]) -> (i32, String) {
 fn the_command_line_writes_reads_and_refuses() {
     let folder = Folder::new("cli");
     let name = |file: &str| folder.file(file).to_str().expect("a name").to_string();
-    let (snn, ann, soft, net, back) = (name("snn.safetensors"), name("ann.safetensors"), name("soft.safetensors"), name("net.nir"), name("back.safetensors"));
+    let (snn, ann, soft, net, back) =
+        (name("snn.safetensors"), name("ann.safetensors"), name("soft.safetensors"), name("net.nir"), name("back.safetensors"));
     let base = spec("vgg:8,A,6,A/12", true, 0.9);
-    for (path, spec) in [
-        (&snn, base.clone()),
-        (&ann, Spec { steps: 0, ..base.clone() }),
-        (&soft, Spec { reset: Reset::Soft, ..base.clone() }),
-    ] {
+    for (path, spec) in
+        [(&snn, base.clone()), (&ann, Spec { steps: 0, ..base.clone() }), (&soft, Spec { reset: Reset::Soft, ..base.clone() })]
+    {
         checkpoint::save(Path::new(path), &model(spec), &Meta::default()).expect("a checkpoint");
     }
     assert_eq!(caltrop(&["export", &snn, "--format", "nir", "--out", &net]).0, 0);
@@ -216,7 +215,11 @@ fn the_command_line_writes_reads_and_refuses() {
         (vec!["import", &foreign, "--arch", "resnet8", "--steps", "6", "--out", &back], 1, "node a, a Conv2d 4x2x3x3"),
         (vec!["import", &foreign, "--arch", "vgg:4,A,6,A/8", "--steps", "6", "--out", &back], 1, "node scores, an Affine 3x24"),
         (vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--steps", "6", "--dialect", "snntorch", "--out", &back], 1, "node a.cells"),
-        (vec!["import", &snn, "--arch", "resnet8", "--classes", "5", "--input", "3x8x8", "--dialect", "norse", "--out", &back], 2, "only NIR graphs"),
+        (
+            vec!["import", &snn, "--arch", "resnet8", "--classes", "5", "--input", "3x8x8", "--dialect", "norse", "--out", &back],
+            2,
+            "only NIR graphs",
+        ),
         (vec!["import", &snn, "--classes", "5", "--input", "3x8x8", "--out", &back], 2, "--arch is needed"),
     ] {
         let (found, text) = caltrop(&arguments);

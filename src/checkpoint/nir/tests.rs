@@ -127,7 +127,9 @@ fn what_does_not_fit_is_named_in_one_line() {
             graph.edges.push(("side".into(), "output".into()));
         }),
         ("classifier_1, a Linear 2x2, stands where resnet8 has classifier.1", |graph| {
-            graph.nodes.insert("classifier_1".into(), Node::Linear { weight: Numbers { shape: vec![2, 2], values: vec![1.0; 4] }, bias: None });
+            graph
+                .nodes
+                .insert("classifier_1".into(), Node::Linear { weight: Numbers { shape: vec![2, 2], values: vec![1.0; 4] }, bias: None });
         }),
         ("the checkpoint's \"steps\" is \"many\"", |graph| {
             graph.said.insert("steps".into(), "many".into());
