@@ -104,6 +104,13 @@ def simulate(graph, images, steps, dialect, dtype):
     return np.stack(logits)
 
 
+def ordered(net, graph):
+    """nirtorch.load (2.6) runs the nodes of a residual graph before what they read: in topological order instead."""
+    rank = {name: index for index, name in enumerate(order(graph))}
+    net.execution_order.sort(key=lambda node: rank[node.name])
+    return net
+
+
 def imported(path, images, steps, importer):
     """Logits [T,N,K] by an importer, one image at a time: some flatten the batch too."""
     import torch
@@ -129,7 +136,7 @@ def imported(path, images, steps, importer):
         elif importer == "norse":
             from norse.torch.utils.import_nir import from_nir
 
-            net, state = from_nir(graph), None
+            net, state = ordered(from_nir(graph), graph), None
             for _ in range(steps):
                 y, state = net(image, state)
                 frames.append(y)
@@ -138,9 +145,9 @@ def imported(path, images, steps, importer):
             import sinabs.layers as sl
             from sinabs.nir import from_nir
 
-            net = from_nir(graph, batch_size=1)
+            net = ordered(from_nir(graph, batch_size=1), graph)
             for layer in net.modules():
-                if isinstance(layer, (sl.IAFSqueeze, sl.LIFSqueeze)):  # as docs/nir.md says
+                if isinstance(layer, sl.IAFSqueeze):  # as docs/nir.md says
                     layer.spike_fn, layer.reset_fn, layer.min_v_mem = sa.SingleSpike, sa.MembraneReset(), None
             y = net(image[None].repeat(steps, 1, 1, 1))
             frames = list(y[0] if isinstance(y, tuple) else y)

@@ -138,12 +138,17 @@ impl Dialect {
             .ok_or_else(|| usage!("--dialect {name}: no such dialect of NIR{}", suggest(name, names)))
     }
 
-    /// Errors: neurons with this reset cannot be said.
-    pub fn can_reset(&self, reset: Reset) -> Result<()> {
+    /// Errors: neurons with this leak and reset cannot be said.
+    pub fn can_say(&self, leak: f32, reset: Reset) -> Result<()> {
         ensure!(
             self.resets.contains(&reset),
             "the neurons have a {reset} reset, and {} knows a reset to v_reset alone; finetune with a hard reset, or write --dialect sinabs, whose neurons subtract",
             if self.importer.is_empty() { "NIR" } else { self.importer }
+        );
+        ensure!(
+            leak >= 1.0 || self.leaky != Decay::Exponential,
+            "the neurons leak ({leak}), and {} fails on a LIF of images (it takes v_leak of one dimension alone); use another dialect",
+            self.importer
         );
         Ok(())
     }

@@ -14,14 +14,14 @@ use crate::nn::{Block, Layer, Model, Neuron, Norm, Origin, Product, Role};
 use crate::ops::norm::EPSILON;
 use std::collections::BTreeMap;
 
-/// The graph of `model` for the importer that `dialect` describes. Errors: an ANN, a reset that cannot be said.
+/// The graph of `model` for the importer that `dialect` describes. Errors: an ANN, a leak or reset that cannot be said.
 pub fn graph(model: &Model, meta: &Meta, dialect: &'static Dialect) -> Result<Graph> {
     let spec = model.spec();
     ensure!(
         spec.steps > 0,
         "the network is an ANN (T = 0), and NIR has no ReLU; convert it first: caltrop convert CHECKPOINT --steps 8 --out SNN"
     );
-    dialect.can_reset(spec.reset)?;
+    dialect.can_say(spec.leak, spec.reset)?;
     let named = layout::tensors(model).into_iter();
     let tensors = named.filter_map(|(name, shape, kind)| Some((name, (shape, kind.floats()?)))).collect();
     let mut pen = Pen { graph: Graph::default(), tensors, dialect, pools: 0 };

@@ -28,7 +28,7 @@ use std::path::Path;
 /// The key of a graph's metadata that names its dialect.
 const DIALECT: &str = "dialect";
 
-/// Write `model` to `path` as a NIR graph for the importer of `dialect`. Errors: an ANN, a reset that NIR cannot say, a path that
+/// Write `model` to `path` as a NIR graph for the importer of `dialect`. Errors: an ANN, a leak or reset that it cannot say, a path that
 /// cannot be written.
 pub fn export_nir(path: &Path, model: &Model, meta: &Meta, dialect: &'static Dialect) -> Result<()> {
     file::write(path, &hdf5::write(&export::graph(model, meta, dialect)?)?)
