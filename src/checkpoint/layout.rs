@@ -75,7 +75,7 @@ impl Walk {
 }
 
 /// PyTorch's shape of a parameter.
-fn torch_shape(param: &Param) -> Vec<usize> {
+pub fn torch_shape(param: &Param) -> Vec<usize> {
     let shape = param.value().shape();
     match param.role {
         Role::Kernel => vec![shape[0], shape[3], shape[1], shape[2]],

@@ -1,15 +1,17 @@
 //! Floor 7: networks as safetensors files with PyTorch's names and layouts, describing themselves in metadata; what
-//! `torch.save` wrote is read too.
+//! `torch.save` wrote is read too. Spiking networks as NIR graphs, and back.
 
 mod container;
 mod layout;
 mod meta;
+mod nir;
 mod npy;
 mod torch;
 
 pub use container::{Kind, Named, TensorFile};
 pub use layout::{channels_first, channels_last};
 pub use meta::{FORMAT, Meta};
+pub use nir::{DIALECTS, Dialect, Said, export_nir, import_nir, is_nir};
 pub use npy::save_arrays;
 
 use crate::base::{Result, ensure, fail, file};

@@ -105,13 +105,15 @@ pub enum Command {
         after_help = "Example:\n  caltrop inspect runs/demo/snn.safetensors --images 4 --attack pgd --eps 16\n  caltrop inspect runs/demo/snn.safetensors --images 0,7 --layer features.7 --neuron 5,6,12 --format html,npy"
     )]
     Inspect(Inspect),
-    /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors)
+    /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors) or a NIR graph
     #[command(
-        after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors"
+        after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors\n  caltrop import net.nir --out net.safetensors\n  caltrop import foreign.nir --arch vgg:16,A,32,A,64/256 --steps 8 --dialect snntorch --out net.safetensors"
     )]
     Import(Import),
-    /// Write a checkpoint's state dict with PyTorch's names and layouts
-    #[command(after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors")]
+    /// Write a checkpoint as a state dict with PyTorch's names and layouts, or a spiking one as a NIR graph
+    #[command(
+        after_help = "Example:\n  caltrop export runs/demo/snn.safetensors --format torch --out weights.safetensors\n  caltrop export runs/demo/snn.safetensors --format nir --dialect snntorch --out net.nir"
+    )]
     Export(Export),
     /// List the architectures, or print one: layers, shapes, parameters, operations, memory
     #[command(

@@ -50,20 +50,20 @@ pub struct Convert {
 /// `import`.
 #[derive(Args)]
 pub struct Import {
-    /// The state dict: what torch.save wrote (no code of it is run), or safetensors
+    /// The state dict: what torch.save wrote (no code of it is run), or safetensors; or a NIR graph
     pub weights: PathBuf,
     /// Architecture: vgg11, resnet20, wrn16_4, or a plan such as vgg:16,A,32,A,64/256 (`caltrop arch` lists them)
     #[arg(long, value_name = "NAME")]
-    pub arch: String,
-    /// Number of classes
+    pub arch: Option<String>,
+    /// Number of classes (a NIR graph has it)
     #[arg(long, value_name = "K")]
-    pub classes: usize,
-    /// Image size
+    pub classes: Option<usize>,
+    /// Image size (a NIR graph has it)
     #[arg(long, value_name = "CxHxW")]
-    pub input: String,
-    /// Steps of the spiking network; 0 is an ANN
-    #[arg(long, default_value_t = 0, value_name = "T")]
-    pub steps: usize,
+    pub input: Option<String>,
+    /// Steps of the spiking network; 0 is an ANN (default: 0)
+    #[arg(long, value_name = "T")]
+    pub steps: Option<usize>,
     /// The products have biases
     #[arg(long)]
     pub bias: bool,
@@ -76,15 +76,18 @@ pub struct Import {
     /// Running statistics may be absent with `batch`
     #[arg(long, default_value = "running", value_name = "WHICH")]
     pub statistics: StatisticsArg,
-    /// Dropout probability, for finetuning
-    #[arg(long, default_value_t = 0.2, value_name = "P")]
-    pub dropout: f32,
-    /// Share of the membrane that survives a step
-    #[arg(long, default_value_t = 1.0, value_name = "L")]
-    pub leak: f32,
-    /// What a membrane does when it fires: hard, soft
-    #[arg(long, default_value = "hard", value_name = "HOW")]
-    pub reset: String,
+    /// Dropout probability, for finetuning (default: 0.2)
+    #[arg(long, value_name = "P")]
+    pub dropout: Option<f32>,
+    /// Share of the membrane that survives a step (default: 1; a NIR graph has it)
+    #[arg(long, value_name = "L")]
+    pub leak: Option<f32>,
+    /// What a membrane does when it fires: hard, soft (default: hard)
+    #[arg(long, value_name = "HOW")]
+    pub reset: Option<String>,
+    /// Whose NIR the graph is, where it was not written by Caltrop: standard, snntorch, spikingjelly, norse, sinabs
+    #[arg(long, value_name = "NAME")]
+    pub dialect: Option<String>,
     /// Data set that `eval` and `convert` use by default
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
@@ -98,9 +101,12 @@ pub struct Import {
 pub struct Export {
     /// A network
     pub checkpoint: PathBuf,
-    /// File format: torch
+    /// File format: torch, nir
     #[arg(long, default_value = "torch", value_name = "NAME")]
     pub format: String,
+    /// Whose NIR to write: standard, snntorch, spikingjelly, norse, sinabs (default: standard)
+    #[arg(long, value_name = "NAME")]
+    pub dialect: Option<String>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -1,0 +1,155 @@
+//! Networks as graphs of NIR, the Neuromorphic Intermediate Representation (Pedersen et al. 2024, neuroir.org), and back.
+//! docs/nir.md has the mapping and its conventions.
+
+mod channels;
+mod dialect;
+mod export;
+mod graph;
+mod hdf5;
+mod import;
+#[cfg(test)]
+mod tests;
+
+pub use dialect::{DIALECTS, Dialect};
+
+use super::container::{Kind, TensorFile, serialise};
+use super::{Meta, Require, layout};
+use crate::base::{Error, Result, ensure, fail, file, usage};
+use crate::device::Device;
+use crate::nn::{Model, Role, Spec};
+use crate::ops::lif::Reset;
+use crate::zoo;
+use channels::Channels;
+use graph::{Graph, Node, extents};
+use import::near;
+use std::io::Read;
+use std::path::Path;
+
+/// The key of a graph's metadata that names its dialect.
+const DIALECT: &str = "dialect";
+
+/// Write `model` to `path` as a NIR graph for the importer of `dialect`. Errors: an ANN, a leak or reset that it cannot say, a path that
+/// cannot be written.
+pub fn export_nir(path: &Path, model: &Model, meta: &Meta, dialect: &'static Dialect) -> Result<()> {
+    file::write(path, &hdf5::write(&export::graph(model, meta, dialect)?)?)
+}
+
+/// Whether `path` is an HDF5 file, as a NIR graph is.
+pub fn is_nir(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(hdf5::SIGNATURE.len() as u64).read_to_end(&mut start));
+    read.is_ok() && start == hdf5::SIGNATURE
+}
+
+/// What is said of a graph that does not say it itself; what both say must be the same.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Architecture.
+    pub arch: Option<String>,
+    /// T.
+    pub steps: Option<usize>,
+    /// Classes.
+    pub classes: Option<usize>,
+    /// Channels, height, width.
+    pub input: Option<[usize; 3]>,
+    /// Dropout probability.
+    pub dropout: Option<f32>,
+    /// Whose dialect the graph is in.
+    pub dialect: Option<&'static Dialect>,
+}
+
+/// The network of the NIR graph in `path`, and what is known of it. Errors: no HDF5, truncated, no graph, a cycle, an edge or node
+/// that is missing or unknown, a node that does not fit the architecture (named), NaN, something that has to be said.
+pub fn import_nir(path: &Path, said: &Said, device: &Device) -> Result<(Model, Meta)> {
+    let bytes = std::fs::read(path).map_err(|cause| Error::io("cannot read", path, &cause))?;
+    read(bytes, said, device).map_err(|error| error.within(path.display()))
+}
+
+/// [`import_nir`] of bytes.
+pub fn read(bytes: Vec<u8>, said: &Said, device: &Device) -> Result<(Model, Meta)> {
+    let graph = hdf5::read(bytes)?;
+    graph.check()?;
+    let (own, meta) = match graph.said.contains_key("format") {
+        true => Meta::from_map(&graph.said).map(|(spec, meta)| (Some(spec), meta))?,
+        false => (None, Meta::default()),
+    };
+    let dialect = match (said.dialect, graph.said.get(DIALECT)) {
+        (Some(dialect), _) => dialect,
+        (None, Some(name)) => Dialect::named(name)?,
+        (None, None) => &DIALECTS[0],
+    };
+    let spec = blank_spec(&graph, said, own.as_ref())?;
+    // With biases at first, so that they have a place; they go where all are 0.
+    let found = import::fit(&graph, &zoo::blank(device, Spec { bias: true, ..spec.clone() })?, dialect)?;
+    let spec = filled_spec(spec, own.as_ref(), &found)?;
+    let mut model = zoo::blank(device, spec)?;
+    let tensors: Vec<_> = layout::tensors(&model)
+        .into_iter()
+        .map(|(name, shape, kind)| match found.numbers.get(&name) {
+            Some(values) => (name, shape, Kind::Floats(values.clone())),
+            None => (name, shape, kind),
+        })
+        .collect();
+    let tensors = TensorFile::parse(serialise(&tensors, &Default::default())?)?;
+    layout::fill(&mut model, &tensors, Require::Everything)?;
+    Ok((model, meta))
+}
+
+/// What is known before a node is looked at: mean, deviation, leak and bias are not.
+fn blank_spec(graph: &Graph, said: &Said, own: Option<&Spec>) -> Result<Spec> {
+    let shape = |what: &str| match &graph.nodes[graph.only(what, |node| node.words().contains(what))?] {
+        Node::Input(shape) | Node::Output(shape) => Ok(shape.clone()),
+        other => Err(fail!("{} where the {what} was looked for", other.words())),
+    };
+    let (pixels, logits) = (shape("Input")?, shape("Output")?);
+    let input: [usize; 3] = pixels
+        .clone()
+        .try_into()
+        .map_err(|_| fail!("the Input is {}; images of channels x height x width are wanted", extents(&pixels)))?;
+    ensure!(logits.len() == 1, "the Output is {}; one number a class is wanted", extents(&logits));
+    let same = |flag: &str, typed: Option<String>, found: String| match typed {
+        Some(typed) if typed != found => Err(usage!("{flag} {typed}: the graph has {found}; leave {flag} out")),
+        _ => Ok(()),
+    };
+    same("--input", said.input.map(|input| extents(&input)), extents(&input))?;
+    same("--classes", said.classes.map(|classes| classes.to_string()), logits[0].to_string())?;
+    let arch = said.arch.clone().or(own.map(|own| own.arch.clone()));
+    let arch = arch.ok_or_else(|| usage!("--arch is needed: the graph was not written by Caltrop, so it does not name an architecture"))?;
+    let steps = said.steps.or(own.map(|own| own.steps)).filter(|&steps| steps > 0);
+    let steps = steps.ok_or_else(|| usage!("--steps is needed, 1 or more: a NIR graph does not say for how many an image is shown"))?;
+    Ok(Spec {
+        arch,
+        classes: logits[0],
+        input,
+        mean: vec![0.0; input[0]],
+        std: vec![1.0; input[0]],
+        bias: own.is_some_and(|own| own.bias),
+        steps,
+        leak: 1.0,
+        reset: own.map_or(Reset::Hard, |own| own.reset),
+        dropout: said.dropout.or(own.map(|own| own.dropout)).unwrap_or(0.2),
+    })
+}
+
+/// With what the nodes say; what the writer said of itself holds where the nodes say the same but for rounding.
+fn filled_spec(spec: Spec, own: Option<&Spec>, found: &import::Found) -> Result<Spec> {
+    let Channels { scale, shift } = &found.pixels;
+    ensure!(scale.iter().all(|&scale| scale > 0.0), "pixels are multiplied by {scale:?} before the first layer; they must be positive");
+    let mut std: Vec<f32> = scale.iter().map(|scale| (1.0 / scale) as f32).collect();
+    let mut mean: Vec<f32> = shift.iter().zip(scale).map(|(shift, scale)| (-shift / scale) as f32).collect();
+    let mut leak = found.leak.unwrap_or(1.0) as f32;
+    if let Some(own) = own {
+        let close =
+            |said: &[f32], found: &[f32]| said.len() == found.len() && said.iter().zip(found).all(|(&said, &found)| near(said, found));
+        if close(&own.std, &std) && close(&own.mean, &mean) {
+            (mean, std) = (own.mean.clone(), own.std.clone());
+        }
+        if near(own.leak, leak) {
+            leak = own.leak;
+        }
+    }
+    let used = |role: Role, name: &str| role == Role::Bias && found.numbers.get(name).is_some_and(|bias| bias.iter().any(|&b| b != 0.0));
+    let all = zoo::blank(&Device::cpu(Some(1))?, Spec { bias: true, ..spec.clone() })?;
+    let bias = spec.bias || all.params().iter().any(|param| used(param.role, &param.name));
+    Ok(Spec { mean, std, leak, bias, ..spec })
+}
