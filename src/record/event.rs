@@ -104,7 +104,8 @@ impl Report {
         if !started {
             return Err(fail!("record: no start among {} events; the run's file is not complete", events.len()));
         }
-        report.seconds = seconds.unwrap_or_else(|| report.phases.iter().map(|phase| phase.seconds).filter(|s| s.is_finite()).sum());
+        report.seconds = seconds
+            .unwrap_or_else(|| report.phases.iter().map(|phase| phase.seconds).filter(|s| s.is_finite()).fold(0.0, |all, s| all + s));
         report.unfinished = !matches!(events.last(), Some(Event::Finish { .. }));
         report.find_intervals();
         Ok(report)

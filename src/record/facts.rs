@@ -36,28 +36,29 @@ pub(super) fn facts(contenders: &[Contender]) -> (Vec<Fact>, Vec<Fact>) {
         of("data fingerprint", &|start| start.fingerprint.clone()),
         of("first weights", &|start| start.weights.clone()),
     ];
-    // What a recipe tells too.
+    // What recipes tell too, and by which keys: of runs without one the record has to.
     let told = [
-        of("recipe", &|start| start.recipe.clone()),
-        of("data", &|start| start.dataset.clone()),
-        of("network", &|start| start.network.clone()),
-        of("time steps", &|start| start.steps.to_string()),
-        of("eps of the attacks at test", &|start| start.eps.to_string()),
-        of("seed", &|start| start.seed.to_string()),
+        ("name", of("recipe", &|start| start.recipe.clone())),
+        ("dataset", of("data", &|start| start.dataset.clone())),
+        ("arch", of("network", &|start| start.network.clone())),
+        ("snn.steps", of("time steps", &|start| start.steps.to_string())),
+        ("eval.eps", of("eps of the attacks at test", &|start| start.eps.to_string())),
+        ("seed", of("seed", &|start| start.seed.to_string())),
     ];
     let differs = |fact: &Fact| fact.values.iter().any(|value| *value != fact.values[0]);
-    let recipes = contenders.iter().all(|contender| contender.settings.is_some());
-    let (differing, common): (Vec<Fact>, Vec<Fact>) = told.into_iter().partition(differs);
-    if !recipes {
-        all.extend(differing);
+    let mut settings = settings(contenders);
+    if contenders.iter().any(|contender| contender.settings.is_none()) {
+        settings.retain(|setting| told.iter().all(|(key, _)| *key != setting.key));
+        all.extend(told.iter().map(|(_, fact)| fact.clone()).filter(differs));
     }
+    let common = told.into_iter().map(|(_, fact)| fact).filter(|fact| !differs(fact));
     // What a record does not tell is no difference.
     let known = |fact: &Fact| fact.values.iter().flatten().cloned().collect::<Vec<_>>();
     let differs_where_known = |fact: &Fact| known(fact).iter().any(|value| *value != known(fact)[0]);
     let (circumstances, same): (Vec<Fact>, Vec<Fact>) = all.into_iter().partition(differs_where_known);
     let tells = |fact: &Fact| fact.values.iter().all(Option::is_some) && known(fact).iter().any(|value| value != "none");
-    let common = common.into_iter().chain(same).filter(tells).collect();
-    (settings(contenders).into_iter().chain(circumstances).collect(), common)
+    let common = common.chain(same).filter(tells).collect();
+    (settings.into_iter().chain(circumstances).collect(), common)
 }
 
 /// The settings in which those recipes differ that are there.
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn without_a_recipe_the_record_tells_what_it_can() {
-        let mut both = [contender("a", &[0], None), contender("b", &[0], Some("ann.lr=0.2"))];
+        let mut both = [contender("a", &[0], None), contender("b", &[0], Some("ann.lr=0.2 snn.steps=4"))];
         both[1].reports[0].start.steps = 4;
         both[0].reports[0].unfinished = true;
         both[1].reports[0].start.precision = "bf16".into(); // and nothing of the other's

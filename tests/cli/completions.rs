@@ -41,7 +41,7 @@ fn bash_takes_the_script_and_completes() {
     let bash = |line: &str| Command::new("bash").args(["-c", line]).current_dir(&house.root).output().unwrap();
     let checked = bash("bash -n script");
     assert!(checked.status.success() && checked.stderr.is_empty(), "{}", String::from_utf8_lossy(&checked.stderr));
-    let typed = bash("source script; COMP_WORDS=(caltrop rep); COMP_CWORD=1; _caltrop caltrop rep caltrop; echo \"${COMPREPLY[@]}\"");
+    let typed = bash("source ./script; COMP_WORDS=(caltrop rep); COMP_CWORD=1; _caltrop caltrop rep caltrop; echo \"${COMPREPLY[@]}\"");
     assert_eq!(String::from_utf8_lossy(&typed.stdout).trim(), "report", "{}", String::from_utf8_lossy(&typed.stderr));
 }
 

@@ -172,11 +172,11 @@ pub enum Command {
     /// Print what completes commands and options on the tab key of a shell
     #[command(after_help = "Where to put it:
   bash        caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop
-  zsh         caltrop completions zsh > ~/.zfunc/_caltrop        (in ~/.zshrc, before compinit: fpath+=~/.zfunc)
+  zsh         caltrop completions zsh > ~/.zfunc/_caltrop
   fish        caltrop completions fish > ~/.config/fish/completions/caltrop.fish
   powershell  caltrop completions powershell >> $PROFILE
   elvish      caltrop completions elvish >> ~/.config/elvish/rc.elv
-They hold in shells that are started afterwards. Folders that are not there have to be made first (mkdir -p).
+They hold in shells that are started afterwards; zsh wants fpath+=~/.zfunc in ~/.zshrc, before compinit.
 
 Example:
   caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop")]

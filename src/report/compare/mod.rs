@@ -111,12 +111,12 @@ fn run((at, side): (usize, &Side)) -> String {
         (open, all) => format!(" <span class=\"open\">{open} of {all} not finished</span>"),
     };
     let plural = if seeds.len() == 1 { "seed" } else { "mean over the seeds" };
+    let time = if side.seconds > 0.0 { format!(", {}", duration(side.seconds)) } else { String::new() };
     format!(
-        "<li class=\"card\">{}{open}<small>{}, {plural} {}, {}<br>{}</small></li>\n",
+        "<li class=\"card\">{}{open}<small>{}, {plural} {}{time}<br>{}</small></li>\n",
         mark(at, &side.name),
         escape(&side.recipe),
         seeds.join(", "),
-        duration(side.seconds),
         escape(&side.folder)
     )
 }

@@ -84,14 +84,14 @@ fn explained(comparison: &Comparison) -> String {
 
 /// What is not the same in all runs.
 pub(super) fn differences(comparison: &Comparison) -> String {
-    let lead = "Keys of the recipes, as they came to in each run, and circumstances that the records tell. Those of several seeds are listed once each.";
+    let lead = "Keys of the recipes, as they came to in each run, and circumstances that the records tell. Those of several seeds are listed once each; a dash stands for what is not set or not recorded.";
     if comparison.differences.is_empty() {
         return "<section>\n<h2>What differs</h2>\n<p class=\"lead\">Nothing that the records tell.</p>\n</section>\n".to_string();
     }
     let row = |fact: &Fact| {
         let cell = |value: &Option<String>| match value {
             Some(value) => format!("<td>{}</td>", escape(value)),
-            None => "<td class=\"none\">not set</td>".to_string(),
+            None => "<td class=\"none\">–</td>".to_string(),
         };
         let cells: String = fact.values.iter().map(cell).collect();
         format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", escape(&fact.key))
