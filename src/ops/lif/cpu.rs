@@ -150,9 +150,7 @@ pub fn backward(
         Credit::Pdsg => Path::Bells(Widths::of(y, affine, v_th, dynamics)),
         Credit::Rate => Path::Rate,
         Credit::Hart(surrogate) => Path::Averaged(surrogate),
-        Credit::Assg | Credit::Given => {
-            Path::Sloped(Sloped { slopes: needed(slopes)?.host(), steps: dynamics.steps, channels: shape[4] })
-        }
+        Credit::Assg | Credit::Given => Path::Sloped(Sloped { slopes: needed(slopes)?.host(), steps: dynamics.steps, channels: shape[4] }),
     };
     let partial = cpu.map(pixels.div_ceil(STRIP), |i| {
         let range = i * STRIP..((i + 1) * STRIP).min(pixels);
