@@ -1,12 +1,13 @@
-//! Attacks through credits whose slopes follow the membranes: each image by itself, and within the ball.
+//! Attacks through credits whose slopes follow the membranes: each image by itself, and within the ball; and slopes that are given.
 
 mod support;
 
 use caltrop::attack::{Attack, Noise, Targets, Victim};
-use caltrop::autodiff::Lens;
+use caltrop::autodiff::{Credit, Gradients, Keep, Lens, Pass, Statistics, Surrogate, SurrogateKind, Trace, Want};
+use caltrop::base::rng::{Philox, Purpose};
 use caltrop::device::Device;
 use caltrop::drive::{Remembering, Seen};
-use caltrop::nn::Model;
+use caltrop::nn::{Model, Param, Role};
 use caltrop::ops::{loss::predictions, pixel::Ball};
 use caltrop::tensor::{Array, Tensor};
 use std::ops::Range;
@@ -110,4 +111,72 @@ fn every_device_gives_the_same_gradients() {
             assert!(found.len() == want.len() && norm(&apart) <= 1e-5 * norm(want), "{what}: {:e} of {:e}", norm(&apart), norm(want));
         }
     }
+}
+
+/// A surrogate of one's own that is a built-in one gives its gradients: of images and parameters, with running and batch
+/// statistics, over one window of a kernel and over two.
+#[test]
+fn a_surrogate_of_ones_own_that_is_built_in_is_the_built_in_one() {
+    let norm = |values: &[f32]| values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let surrogates = [(SurrogateKind::Pcw, 1.0), (SurrogateKind::Rect, 0.5), (SurrogateKind::Exp, 2.0)];
+    for device in devices::all() {
+        for steps in [3, 9] {
+            let model = victims::network(&device, steps, 5);
+            let images = images(&device, 0..IMAGES);
+            let dropout = Philox::stream(1, Purpose::Test, &[]);
+            for (pass, want) in [
+                (Pass::eval(model.spec().fire(), Keep::ForInput), Want::Input),
+                (Pass::eval(model.spec().fire(), Keep::All), Want::Both),
+                (Pass::train(model.spec().fire(), dropout), Want::Both),
+            ] {
+                let (logits, mut trace) = model.forward(&images, &pass).unwrap();
+                for (kind, gamma) in surrogates {
+                    let surrogate = Surrogate::new(kind, gamma).unwrap();
+                    model.slope(&mut trace, |u, v_th| surrogate.slope(u - v_th)).unwrap();
+                    let gradients = |credit| {
+                        let Gradients { params, input } = model.backward(&trace, &logits, credit, want).unwrap();
+                        params.into_iter().chain([input]).map(|gradient| gradient.map(|g| g.to_vec())).collect::<Vec<_>>()
+                    };
+                    let (known, own) = (gradients(Credit::Bptt(surrogate)), gradients(Credit::Given));
+                    // The batch's mean takes a convolution's bias away again: its gradient is 0, and what is computed is rounding.
+                    let is_idle = |param: &Param| {
+                        let of_convolution = param.role == Role::Bias && param.name.starts_with("features");
+                        pass.statistics == Statistics::Batch && of_convolution
+                    };
+                    let names = model.params().into_iter().map(|param| (param.name.as_str(), is_idle(param))).chain([("images", false)]);
+                    for (((name, _), known), own) in names.zip(&known).zip(&own).filter(|(((_, idle), _), _)| !idle) {
+                        let what = format!("{name} through {surrogate}, T = {steps}, {want:?}, {}", device.describe());
+                        assert_eq!(known.is_some(), own.is_some(), "{what}");
+                        let (Some(known), Some(own)) = (known, own) else { continue };
+                        let apart: Vec<f32> = known.iter().zip(own).map(|(a, b)| a - b).collect();
+                        assert!(known.len() == own.len() && norm(known) > 0.0, "{what}");
+                        assert!(norm(&apart) <= 1e-5 * norm(known), "{what}: {:e} of {:e}", norm(&apart), norm(known));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Another function is another gradient, and slopes that no trace has are asked for in one line.
+#[test]
+fn slopes_are_the_callers() {
+    let model = network(&Device::cpu(Some(1)).unwrap());
+    let images = images(model.device(), 0..IMAGES);
+    let (logits, mut trace) = model.forward(&images, &Pass::eval(model.spec().fire(), Keep::ForInput)).unwrap();
+    let refused = |trace: &Trace| model.backward(trace, &logits, Credit::Given, Want::Input).err().unwrap().to_string();
+    assert!(refused(&trace).contains("Model::slope"), "{}", refused(&trace));
+    let mut gradient = |height: f32| {
+        model.slope(&mut trace, |u, v_th| height * (1.0 - (u - v_th).abs()).max(0.0)).unwrap();
+        model.backward(&trace, &logits, Credit::Given, Want::Input).unwrap().input.unwrap().to_vec()
+    };
+    let (one, other) = (gradient(1.0), gradient(0.5));
+    assert!(one.iter().any(|&d| d != 0.0) && one != other);
+    assert!(gradient(0.0).iter().all(|&d| d == 0.0), "nothing returns through slopes of 0");
+
+    let broken = model.slope(&mut trace, |u, _| if u > 0.1 { f32::NAN } else { 1.0 }).unwrap_err().to_string();
+    assert!(broken.contains("a slope of NaN at u = ") && !broken.contains('\n'), "{broken}");
+    let (_, mut spikes) = model.forward(&images, &Pass::eval(model.spec().fire(), Keep::Spikes)).unwrap();
+    let kept = model.slope(&mut spikes, |_, _| 1.0).unwrap_err().to_string();
+    assert!(kept.contains("Keep::ForInput"), "{kept}");
 }

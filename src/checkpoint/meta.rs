@@ -5,9 +5,9 @@ use crate::nn::Spec;
 use crate::ops::lif::Reset;
 use std::collections::BTreeMap;
 
-/// The format that this program writes.
+/// The format that this program writes (docs/checkpoint.md says what raises its number).
 pub const FORMAT: &str = "caltrop-1";
-/// How every format of this program's begins.
+/// How every format of this program's begins; its number follows.
 const FAMILY: &str = "caltrop-";
 
 /// What is known of a checkpoint beside its network.
@@ -60,7 +60,8 @@ impl Meta {
         map.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
     }
 
-    /// Back from string metadata. Errors: no checkpoint of ours, a newer format, a value that cannot be read.
+    /// Back from string metadata; keys that are not known are passed over. Errors: no checkpoint of ours, a newer format, a value
+    /// that cannot be read.
     pub fn from_map(map: &BTreeMap<String, String>) -> Result<(Spec, Meta)> {
         let get = |key: &str| map.get(key).map(String::as_str);
         // Others write a format too: "pt" stands in many a state dict.
@@ -70,7 +71,12 @@ impl Meta {
                  caltrop import FILE --arch NAME --classes K --input CxHxW --out CHECKPOINT"
             )
         })?;
-        ensure!(format == FORMAT, "checkpoint format {format}, this program reads {FORMAT}; use the version that wrote it");
+        let wrote = get("version").unwrap_or("of another version");
+        ensure!(
+            format == FORMAT,
+            "checkpoint format {format}, written by caltrop {wrote}; this one, {}, reads {FORMAT}: use caltrop {wrote}",
+            env!("CARGO_PKG_VERSION")
+        );
         let parse = |key: &str| get(key).ok_or_else(|| fail!("the checkpoint's metadata lacks \"{key}\""));
         let input: Vec<usize> = numbers(parse("input")?, 'x', "input")?;
         let spec = Spec {
@@ -82,7 +88,11 @@ impl Meta {
             bias: number(parse("bias")?, "bias")?,
             steps: number(parse("steps")?, "steps")?,
             leak: number(get("leak").unwrap_or("1"), "leak")?,
-            reset: if get("reset") == Some("soft") { Reset::Soft } else { Reset::Hard },
+            reset: match get("reset") {
+                None | Some("hard") => Reset::Hard,
+                Some("soft") => Reset::Soft,
+                Some(other) => return Err(fail!("the checkpoint's \"reset\" is \"{other}\"; hard and soft are known")),
+            },
             dropout: number(get("dropout").unwrap_or("0"), "dropout")?,
         };
         let mut metrics = BTreeMap::new();

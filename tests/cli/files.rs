@@ -180,7 +180,8 @@ fn checkpoints_are_checked() {
         [&whole[..at], to.as_bytes(), &whole[at + from.len()..]].concat()
     };
     for (from, to, words) in [
-        ("caltrop-1", "caltrop-9", &["caltrop-9", "caltrop-1"][..]),
+        ("caltrop-1", "caltrop-9", &["bad: checkpoint format caltrop-9", "reads caltrop-1", "use caltrop"][..]),
+        ("\"reset\":\"hard\"", "\"reset\":\"none\"", &["\"reset\" is \"none\"", "hard and soft"]),
         ("\"classes\":\"3\"", "\"classes\":\"x\"", &["\"classes\" is \"x\""]),
         ("\"classes\":\"3\"", "\"classes\":\"4\"", &["classifier.4.weight 3x5 (wanted 4x5)"]),
         ("\"steps\":\"4\"", "\"stepz\":\"4\"", &["lacks \"steps\""]),
@@ -191,6 +192,9 @@ fn checkpoints_are_checked() {
         house.write("bad", text(from, to));
         predict(words);
     }
+    // A key of another year is nobody's business.
+    house.write("bad", text("\"epoch\":", "\"epocx\":"));
+    house.good("predict bad --images pictures --out new");
 }
 
 #[test]
