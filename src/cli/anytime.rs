@@ -73,8 +73,11 @@ pub fn anytime(args: &Anytime, common: &Common) -> Result<()> {
     answer(&record, args.json.as_deref(), || table(&record))
 }
 
+/// Draws the curves as the bytes of a file.
+type Draw = fn(&Record) -> Result<Vec<u8>>;
+
 /// How a file of this name is drawn. Errors (usage): it ends in neither .png nor .svg.
-fn drawing(path: &Path) -> Result<fn(&Record) -> Result<Vec<u8>>> {
+fn drawing(path: &Path) -> Result<Draw> {
     match path.extension().map(|end| end.to_ascii_lowercase()) {
         Some(end) if end == "png" => Ok(report::anytime_png),
         Some(end) if end == "svg" => Ok(report::anytime_svg),
