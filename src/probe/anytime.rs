@@ -8,6 +8,9 @@ use crate::nn::Model;
 use crate::record::{Accuracy, Anytime, Moment, Turn};
 use crate::tensor::Tensor;
 
+/// The class that each image is taken for after every step.
+type Classes = Vec<Vec<i32>>;
+
 /// Images that go through together.
 const BATCH: usize = 64;
 
@@ -67,7 +70,7 @@ fn predictions(
     samples: &Samples,
     onslaught: Option<&Onslaught>,
     listener: &dyn Watch,
-) -> Result<(Vec<Vec<i32>>, Option<Vec<Vec<i32>>>)> {
+) -> Result<(Classes, Option<Classes>)> {
     let (mut clean, mut attacked) = (Vec::new(), onslaught.map(|_| Vec::new()));
     for start in (0..samples.len()).step_by(BATCH) {
         let range = start..(start + BATCH).min(samples.len());
@@ -82,7 +85,7 @@ fn predictions(
 }
 
 /// The class of each image after every step.
-fn over_time(model: &Model, images: &Tensor) -> Result<Vec<Vec<i32>>> {
+fn over_time(model: &Model, images: &Tensor) -> Result<Classes> {
     let (classes, steps) = (model.spec().classes, model.spec().steps);
     let slices = super::in_slices(model, images, |images, _| {
         let (logits, trace) = model.forward(images, &Pass::eval(model.spec().fire(), Keep::Spikes))?;

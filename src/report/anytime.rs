@@ -48,10 +48,11 @@ pub fn anytime(told: &Anytime) -> Result<String> {
     let against = attack.map_or(String::new(), |attack| {
         format!(" Attacked: {}, made against all {} steps; robust is what is recognised both times.", escape(attack), told.steps)
     });
-    let moments: Vec<(usize, &Accuracy, Option<[Option<f64>; 2]>)> = told
-        .moments
-        .iter()
-        .map(|moment| (moment.step, &moment.accuracy, Some([Some(moment.settled_clean), moment.settled_attacked])))
+    let moments: Vec<Row> = (told.moments.iter())
+        .map(|moment| {
+            let settled = std::iter::once(moment.settled_clean).chain(moment.settled_attacked).collect();
+            Row { steps: moment.step, accuracy: &moment.accuracy, settled }
+        })
         .collect();
     let caption = format!("{} images; the bands are 95 % intervals (Wilson).{against}", count_whole(told.images));
     let mut main = panels("Step by step", "One run, stopped after each of its steps.", stepwise(told), "", &caption)?;
@@ -59,15 +60,24 @@ pub fn anytime(told: &Anytime) -> Result<String> {
     if !told.sweep.is_empty() {
         let lead = "The same weights and thresholds run at other numbers of steps. An attacker who knows the number attacks that network, so the adversarial images are other ones for each.";
         main += &panels("Other numbers of steps", lead, sweep(told).into_iter().collect(), "", "")?;
-        main += &table("steps", &told.sweep.iter().map(|turn| (turn.steps, &turn.accuracy, None)).collect::<Vec<_>>());
+        let turns = told.sweep.iter().map(|turn| Row { steps: turn.steps, accuracy: &turn.accuracy, settled: Vec::new() });
+        main += &table("steps", &turns.collect::<Vec<_>>());
     }
     Ok(frame("accuracy over time", &[&told.network, &told.source], &header, &main, &told.version, ""))
 }
 
+/// A row of a table.
+struct Row<'a> {
+    steps: usize,
+    accuracy: &'a Accuracy,
+    /// Predictions that stay, of clean and of adversarial images; none where that was not asked.
+    settled: Vec<f64>,
+}
+
 /// Rows of accuracies.
-fn table(first: &str, rows: &[(usize, &Accuracy, Option<[Option<f64>; 2]>)]) -> String {
-    let attacked = rows.iter().any(|(_, accuracy, _)| accuracy.robust_acc.is_some());
-    let settles = rows.iter().any(|(.., settled)| settled.is_some());
+fn table(first: &str, rows: &[Row]) -> String {
+    let attacked = rows.iter().any(|row| row.accuracy.robust_acc.is_some());
+    let settles = rows.iter().any(|row| !row.settled.is_empty());
     let cell = |value: f64, bounds: Option<[f64; 2]>| {
         let small = bounds.map_or(String::new(), |bounds| format!("<small>{}</small>", range(bounds)));
         format!("<td>{small}{}</td>", percent(value))
@@ -78,11 +88,10 @@ fn table(first: &str, rows: &[(usize, &Accuracy, Option<[Option<f64>; 2]>)]) -> 
     heads.extend((settles && attacked).then_some("settled, attacked"));
     let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     let mut html = String::new();
-    for (step, accuracy, settled) in rows {
-        let _ = write!(html, "<tr><th scope=\"row\">{step}</th>{}", cell(accuracy.clean_acc, accuracy.clean_ci95));
+    for Row { steps, accuracy, settled } in rows {
+        let _ = write!(html, "<tr><th scope=\"row\">{steps}</th>{}", cell(accuracy.clean_acc, accuracy.clean_ci95));
         html += &accuracy.robust_acc.map_or(String::new(), |acc| cell(acc, accuracy.robust_ci95));
-        let settled = settled.iter().flatten().flatten();
-        html.extend(settled.map(|value| cell(*value, None)));
+        html.extend(settled.iter().map(|value| cell(*value, None)));
         html += "</tr>\n";
     }
     format!(
