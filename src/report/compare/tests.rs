@@ -63,7 +63,7 @@ fn as_many_as_can_be_make_a_page_on_which_each_is_found_by_its_letter() {
         let (letter, class) = (letter(at), ink(at).name());
         for panel in &panels {
             assert!(
-                panel.contains(&format!("font-weight=\"600\">{letter}</text>")) && panel.contains(&format!("s-{class}")),
+                panel.contains(&format!("font-weight=\"600\">{letter}</text>")) && panel.contains(&format!("<circle class=\"f-{class}\"")),
                 "{letter}: {panel}"
             );
         }
