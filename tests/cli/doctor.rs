@@ -118,7 +118,7 @@ fn what_cannot_be_swept_is_refused_in_one_line() {
     refused("--percentiles -1", &["--percentiles -1"]);
     refused("--percentiles NaN", &["--percentiles NaN"]);
     refused("--scales 0", &["--scales 0", "positive"]);
-    refused("--scales -0.5,1", &["--scales -0.5", "positive"]);
+    refused("--scales=-0.5,1", &["--scales -0.5", "positive"]);
     refused("--scales inf", &["--scales inf", "positive"]);
     refused("--scales", &["--scales", "--help"]);
     refused("--percentiles ,", &["--percentiles", "--help"]);

@@ -40,7 +40,7 @@ pub struct Doctor {
     /// Which of them to look into: percentile, scale, T; or best (default: 99.7,0.3,8 if it is swept, else best)
     #[arg(long, value_name = "P,F,T")]
     cell: Option<String>,
-    /// The network after finetuning (default: snn.safetensors, where it and the ANN are ann.safetensors of one run)
+    /// The network after finetuning (default: snn.safetensors beside ann.safetensors, as in the folder of a run)
     #[arg(long, value_name = "FILE")]
     finetuned: Option<PathBuf>,
     /// Test images that accuracies are measured on, from the first

@@ -109,11 +109,16 @@ fn depth(title: &str, lines: &[Line], least: f64) -> Scene {
     for line in lines {
         let points: Vec<(f64, f64)> = line.layers.iter().enumerate().map(|(at, layer)| (at as f64 + 0.5, (line.value)(layer))).collect();
         panel.curve(&points, line.ink, line.stroke);
-        told.push(format!("{} {}", line.key, points.iter().map(|(_, value)| format!("{value:.2}")).collect::<Vec<_>>().join(", ")));
+        told.push(format!("{} {}", line.key, points.iter().map(|(_, value)| number(*value)).collect::<Vec<_>>().join(", ")));
     }
     let step = names.len().div_ceil(6);
     let labels: Vec<(f64, String)> = names.iter().enumerate().step_by(step).map(|(at, name)| (at as f64 + 0.5, (*name).into())).collect();
     panel.x_axis(&labels, "layer, from input to output");
     panel.scene.alt = format!("Line chart: {title}, layer by layer. {}.", told.join("; "));
     panel.scene
+}
+
+/// A value in words.
+fn number(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}") } else { "none".into() }
 }
