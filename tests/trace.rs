@@ -44,7 +44,8 @@ fn model(device: &Device, arch: &str, (steps, leak, reset): (usize, f32, Reset))
             _ => continue,
         };
         let shape = param.value().shape();
-        param.weight.set(tensor(device, shape, &uniform64(&param.name, shape.count(), range.0, range.1, 0)));
+        let values = uniform64(&param.name, shape.count(), range.0, range.1, 0);
+        param.weight.set(Tensor::from_slice(device, shape, &values.iter().map(|&value| value as f32).collect::<Vec<_>>()));
     }
     model
 }

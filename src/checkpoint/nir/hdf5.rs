@@ -138,6 +138,8 @@ pub fn read(bytes: Vec<u8>) -> Result<Graph> {
     let held = bytes.len();
     let broken = |cause: hdf5_pure::Error| fail!("a truncated or corrupt HDF5 file ({cause}, {held} bytes); copy or download it again");
     let file = File::from_bytes(bytes).map_err(broken)?;
+    let wanted = file.superblock().eof_address;
+    ensure!(held as u64 >= wanted, "truncated: {held} bytes of {wanted}; copy or download it again");
     let root = file.group("node").map_err(|cause| fail!("an HDF5 file without the group \"node\" of a NIR graph ({cause})"))?;
     let kind = word(&root, "type")?;
     ensure!(kind == "NIRGraph", "the file holds a lone {kind}; put it in a NIRGraph between an Input and an Output");

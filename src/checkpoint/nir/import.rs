@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
             return Err(if found.is_empty() {
                 fail!("behind node {}, where {} has {what}, no node has that as its whole input", sources.join(" and "), self.arch)
             } else {
-                fail!("node {} stands where {} has {what}", found.join(" and "), self.arch)
+                fail!("node {}, stands where {} has {what}", found.join(" and "), self.arch)
             });
         }
     }
@@ -148,10 +148,8 @@ impl<'a> Reader<'a> {
             match layer {
                 Layer::Product(product) => self.product(product, &mut signal)?,
                 Layer::Neuron(neuron) => self.neuron(neuron, &mut signal)?,
-                Layer::Norm(norm) => {
-                    // What is left of the way may hold more maps; they are taken up at its end.
-                    self.norm(norm, &mut signal);
-                }
+                // Maps behind it, if there are any, are taken up at the end of its way.
+                Layer::Norm(norm) => self.norm(norm, &mut signal),
                 Layer::Block(block) => signal = self.block(block, signal)?,
                 Layer::AveragePool => {
                     let [channels, height, width] = signal.extents;

@@ -69,10 +69,8 @@ pub fn import_nir(path: &Path, said: &Said, device: &Device) -> Result<(Model, M
 pub fn read(bytes: Vec<u8>, said: &Said, device: &Device) -> Result<(Model, Meta)> {
     let graph = hdf5::read(bytes)?;
     graph.check()?;
-    let (own, meta) = match graph.said.contains_key("format") {
-        true => Meta::from_map(&graph.said).map(|(spec, meta)| (Some(spec), meta))?,
-        false => (None, Meta::default()),
-    };
+    let told = graph.said.contains_key("format").then(|| Meta::from_map(&graph.said)).transpose()?;
+    let (own, meta) = told.map_or((None, Meta::default()), |(spec, meta)| (Some(spec), meta));
     let dialect = match (said.dialect, graph.said.get(DIALECT)) {
         (Some(dialect), _) => dialect,
         (None, Some(name)) => Dialect::named(name)?,
@@ -97,11 +95,12 @@ pub fn read(bytes: Vec<u8>, said: &Said, device: &Device) -> Result<(Model, Meta
 
 /// What is known before a node is looked at: mean, deviation, leak and bias are not.
 fn blank_spec(graph: &Graph, said: &Said, own: Option<&Spec>) -> Result<Spec> {
-    let shape = |what: &str| match &graph.nodes[graph.only(what, |node| node.words().contains(what))?] {
-        Node::Input(shape) | Node::Output(shape) => Ok(shape.clone()),
-        other => Err(fail!("{} where the {what} was looked for", other.words())),
+    let shape = |name: &str| match &graph.nodes[name] {
+        Node::Input(shape) | Node::Output(shape) => shape.clone(),
+        _ => Vec::new(),
     };
-    let (pixels, logits) = (shape("Input")?, shape("Output")?);
+    let pixels = shape(graph.only("Input", |node| matches!(node, Node::Input(_)))?);
+    let logits = shape(graph.only("Output", |node| matches!(node, Node::Output(_)))?);
     let input: [usize; 3] = pixels
         .clone()
         .try_into()

@@ -121,7 +121,7 @@ fn what_does_not_fit_is_named_in_one_line() {
         ("features_2_spikes, a LIF 2x8, stands where resnet8 has features.2 (neurons 16x4x4)", |graph| {
             cells(graph, "features_2_spikes", |cells| cells.shape = vec![2, 8]);
         }),
-        ("resnet8 has no layer for node side", |graph| {
+        ("behind node classifier_1, where resnet8 has the Output, no node has that as its whole input", |graph| {
             graph.nodes.insert("side".into(), Node::Pool { pool: Pool::Sum, kernel: [2, 2], stride: [2, 2] });
             graph.edges.push(("features_0".into(), "side".into()));
             graph.edges.push(("side".into(), "output".into()));
@@ -149,6 +149,8 @@ fn files_that_are_cut_or_changed_are_refused_or_read() {
         let said = read(text.to_vec(), &Said::default(), &cpu()).map(|_| ()).expect_err("a refusal").to_string();
         assert!(said.contains(words), "{said}");
     }
+    let said = read(bytes[..bytes.len() / 2].to_vec(), &Said::default(), &cpu()).map(|_| ()).expect_err("a refusal").to_string();
+    assert!(said.contains(&format!("truncated: {} bytes of {}", bytes.len() / 2, bytes.len())), "{said}");
     // The numbers at the end of a file fill most of it; its structure is what matters.
     for cut in (0..bytes.len()).step_by(bytes.len() / 200) {
         assert!(hdf5::read(bytes[..cut].to_vec()).is_err(), "{cut} bytes of {}", bytes.len());

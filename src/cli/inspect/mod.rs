@@ -141,9 +141,8 @@ fn tell(inside: &Inside) -> Result<()> {
     let attacked = inside.attack.is_some();
     let three = |words: [&str; 3]| words.map(|word| format!("{word:>10}")).concat();
     let twice = if attacked { three(["rate", "silent", "saturated"]) + &format!("{:>10}", "flipped") } else { String::new() };
-    let over = if attacked { format!("{:<width$}   attacked", "", width = longest + 52) } else { String::new() };
     if attacked {
-        say(format!("{over}"))?;
+        say(format!("{:<width$}   attacked", "", width = longest + 52))?;
     }
     say(format!("{:<longest$} {:>11} {:>7}{}  {twice}", "layer", "extent", "v_th", three(["rate", "silent", "saturated"])))?;
     for layer in &inside.layers {

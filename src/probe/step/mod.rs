@@ -192,14 +192,14 @@ impl<'a> Inside<'a> {
         let first = self.sites.all()[site].index(place) / channels * dynamics.steps * channels + place.c;
         let mut v = 0.0;
         let mut steps = Vec::with_capacity(dynamics.steps);
-        for t in 0..dynamics.steps {
+        for (t, fired) in fired.iter().enumerate() {
             let at = first + t * channels;
             let shares = members.iter().map(|member| member.at(t, name)).collect::<Result<Vec<_>>>()?;
             let (y, x, u, carried) = (frame(&currents, t), x[at], u[at], v * dynamics.leak);
             agrees(name, t, "its parts", y, members.iter().zip(&shares).map(|(member, share)| [member.part.factor, share.value]))?;
             agrees(name, t, "the norm", x, through(norm, y))?;
             agrees(name, t, "leak and current", u, [[v, dynamics.leak], [x, 1.0]].into_iter())?;
-            let spike = fired[t] != 0.0;
+            let spike = *fired != 0.0;
             ensure!(spike == (u >= *v_th), "{name}: step {}: u = {u} at threshold {v_th}, but the network's spike is {spike}", t + 1);
             v = match dynamics.reset {
                 _ if !spike => u,
