@@ -277,7 +277,9 @@ fn finetuned(found: &Diagnosis, commands: &Commands) -> Option<Advice> {
     let numbers = format!("{} before finetuning, {} after, the ANN {}", percent(before), percent(measured), percent(ann));
     let robust = || format!("caltrop eval {} --attack pgd{}", word(&tuned.path), commands.data);
     let (verdict, command) = match (ann.clearly_above(before), ann.clearly_above(measured)) {
-        (false, false) => ("The conversion lost no clean accuracy and finetuning keeps it; what it adds is robustness", robust()),
+        (false, false) => {
+            ("The conversion lost no clean accuracy and finetuning keeps it; whether it adds robustness, eval tells", robust())
+        }
         (true, false) => ("Finetuning recovers the ANN's accuracy", robust()),
         (_, true) if measured.clearly_above(before) => {
             ("Finetuning recovers a part; more epochs or a longer T may bring the rest", commands.finetune(tuned.steps))
