@@ -29,15 +29,6 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
 
 /// The network of a NIR graph, which says nearly all of itself.
 fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> {
-    let typed = [
-        ("--mean", args.mean.is_some()),
-        ("--std", args.std.is_some()),
-        ("--leak", args.leak.is_some()),
-        ("--reset", args.reset.is_some()),
-    ];
-    if let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) {
-        return Err(usage!("{flag}: a NIR graph says it itself; leave it out"));
-    }
     let said = Said {
         arch: args.arch.clone(),
         steps: args.steps,
@@ -48,6 +39,15 @@ fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> 
     };
     file::writable(&args.out)?;
     let (model, meta) = checkpoint::import_nir(&args.weights, &said, device)?;
+    let typed = [
+        ("--mean", args.mean.is_some()),
+        ("--std", args.std.is_some()),
+        ("--leak", args.leak.is_some()),
+        ("--reset", args.reset.is_some()),
+    ];
+    if let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) {
+        return Err(usage!("{flag}: a NIR graph says it itself; leave it out"));
+    }
     let spec = model.spec();
     let notes = vec![format!("{} steps, leak {}, {} reset", spec.steps, spec.leak, spec.reset)];
     Ok((model, Meta { dataset: args.dataset.clone().or(meta.dataset.clone()), ..meta }, notes))
@@ -58,10 +58,12 @@ fn of_torch(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)
     if args.dialect.is_some() {
         return Err(usage!("--dialect: only NIR graphs have one, and {} is none", args.weights.display()));
     }
-    let needed = |flag: &str| usage!("{flag} is needed: a state dict does not say it");
-    let arch = args.arch.clone().ok_or_else(|| needed("--arch"))?;
-    let classes = args.classes.ok_or_else(|| needed("--classes"))?;
-    let input = size(args.input.as_deref().ok_or_else(|| needed("--input"))?)?;
+    let (Some(arch), Some(classes), Some(input)) = (args.arch.clone(), args.classes, args.input.as_deref()) else {
+        let given = [("--arch", args.arch.is_some()), ("--classes", args.classes.is_some()), ("--input", args.input.is_some())];
+        let missing: Vec<&str> = given.iter().filter(|(_, given)| !given).map(|(flag, _)| *flag).collect();
+        return Err(usage!("{}: needed, since a state dict does not say it", missing.join(", ")));
+    };
+    let input = size(input)?;
     let normal = |given: &Option<Vec<f32>>, default: [f32; 3], flag: &str| match given {
         Some(values) if values.len() == input[0] => Ok(values.clone()),
         Some(values) => Err(usage!("{flag}: {} values for {} channels", values.len(), input[0])),

@@ -208,7 +208,7 @@ impl Wanted {
             Wanted::These(parts) => parts.iter().cloned().flatten().collect(),
         };
         match indices.is_empty() {
-            true => Err(usage!("--images: no image; use a number from 1 on, or indices such as 0,3,7..9")),
+            true => Err(usage!("--images: no image; use a number from 1 on (the first ones), or indices with a comma (0, or 0,3,7..9)")),
             false => Ok(indices),
         }
     }

@@ -70,11 +70,11 @@ pub(super) fn file(scene: &Scene) -> Result<String> {
         format!(".f-{0}{{fill:#{r:02x}{g:02x}{b:02x}}}.s-{0}{{stroke:#{r:02x}{g:02x}{b:02x}}}", ink.name())
     };
     let style: String = Ink::ALL.into_iter().chain((0..RUNS.len()).map(Ink::Run)).map(rule).collect();
-    let head = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter, sans-serif\" \
-         style=\"background:#fff\"><style>polyline{{fill:none}}{style}</style>"
+    let root = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter, sans-serif\" style=\"background:#fff\""
     );
-    Ok(head + &write(scene)? + "</svg>\n")
+    let drawn = write(scene)?.replacen("<svg", &root, 1);
+    Ok(drawn.replacen('>', &format!("><style>polyline{{fill:none}}{style}</style>"), 1) + "\n")
 }
 
 /// Points as SVG lists them.
