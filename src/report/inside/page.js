@@ -196,7 +196,7 @@
   const drawRaster = () => {
     const image = data.images[state.image];
     const rows = image.rows[state.layer];
-    const [cellW, cellH] = [Math.max(2, Math.min(12, Math.floor(192 / T))), 3];
+    const [cellW, cellH] = [Math.max(2, Math.floor(192 / T)), 3];
     const figures = image.takes.map((take, which) =>
       figure(T * cellW, Math.max(1, rows.length) * cellH, `${data.names[which]}, steps 1 to ${T}`, (x, y) => {
         const [t, neuron] = [Math.floor(x / cellW), rows[Math.floor(y / cellH)]];
