@@ -70,7 +70,7 @@
 //! | [`convert`] | an ANN becomes a spiking network |
 //! | [`checkpoint`] | networks as files, PyTorch's among them |
 //! | [`drive`] | recipes, training, evaluation |
-//! | [`selftest`], [`bench`] | does a device compute right, and how fast |
+//! | [`selftest`], [`mod@bench`] | does a device compute right, and how fast |
 //! | [`cli`] | the command line |
 //!
 //! # What holds everywhere

@@ -212,7 +212,11 @@ fn the_command_line_writes_reads_and_refuses() {
         (vec!["import", &foreign, "--out", &back], 2, "--arch is needed"),
         (vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--out", &back], 2, "--steps is needed"),
         (vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--steps", "6", "--classes", "4", "--out", &back], 2, "the graph has 3"),
-        (vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--mean", "0.5,0.5", "--out", &back], 2, "--mean: a NIR graph says it itself"),
+        (
+            vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--mean", "0.5,0.5", "--out", &back],
+            2,
+            "read as a NIR graph, which says it itself",
+        ),
         (vec!["import", &foreign, "--arch", "vgg:4,A,7,A", "--steps", "6", "--out", &back], 1, "node b, a Conv2d 6x4x3x3"),
         (vec!["import", &foreign, "--arch", "resnet8", "--steps", "6", "--out", &back], 1, "node a, a Conv2d 4x2x3x3"),
         (vec!["import", &foreign, "--arch", "vgg:4,A,6,A/8", "--steps", "6", "--out", &back], 1, "node scores, an Affine 3x24"),
@@ -221,7 +225,7 @@ fn the_command_line_writes_reads_and_refuses() {
             2,
             "only NIR graphs",
         ),
-        (vec!["import", &snn, "--classes", "5", "--input", "3x8x8", "--out", &back], 2, "--arch is needed"),
+        (vec!["import", &snn, "--classes", "5", "--input", "3x8x8", "--out", &back], 2, "--arch: needed"),
     ] {
         let (found, text) = caltrop(&arguments);
         assert_eq!(found, code, "{arguments:?}: {text}");

@@ -29,6 +29,15 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
 
 /// The network of a NIR graph, which says nearly all of itself.
 fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> {
+    let typed = [
+        ("--mean", args.mean.is_some()),
+        ("--std", args.std.is_some()),
+        ("--leak", args.leak.is_some()),
+        ("--reset", args.reset.is_some()),
+    ];
+    if let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) {
+        return Err(usage!("{flag}: {} is an HDF5 file, read as a NIR graph, which says it itself; leave it out", args.weights.display()));
+    }
     let said = Said {
         arch: args.arch.clone(),
         steps: args.steps,
@@ -39,15 +48,6 @@ fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> 
     };
     file::writable(&args.out)?;
     let (model, meta) = checkpoint::import_nir(&args.weights, &said, device)?;
-    let typed = [
-        ("--mean", args.mean.is_some()),
-        ("--std", args.std.is_some()),
-        ("--leak", args.leak.is_some()),
-        ("--reset", args.reset.is_some()),
-    ];
-    if let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) {
-        return Err(usage!("{flag}: a NIR graph says it itself; leave it out"));
-    }
     let spec = model.spec();
     let notes = vec![format!("{} steps, leak {}, {} reset", spec.steps, spec.leak, spec.reset)];
     Ok((model, Meta { dataset: args.dataset.clone().or(meta.dataset.clone()), ..meta }, notes))

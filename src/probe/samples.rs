@@ -13,7 +13,7 @@ use std::ops::Range;
 pub struct Samples {
     /// Height, width, channels.
     pub extent: [usize; 3],
-    /// `[N,H,W,C]` in [0,1].
+    /// `[N,H,W,C]` in `[0,1]`.
     pub images: Vec<f32>,
     /// `[N]`, the true classes (None: nobody knows them).
     pub labels: Option<Vec<i32>>,

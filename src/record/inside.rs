@@ -105,7 +105,7 @@ pub struct Inspected {
 /// An image and what it caused.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Take {
-    /// `[H,W,C]` in [0,1].
+    /// `[H,W,C]` in `[0,1]`.
     pub pixels: Vec<f32>,
     /// `[T,K]`: the logits of every step.
     pub logits: Vec<f32>,

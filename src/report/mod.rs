@@ -89,7 +89,7 @@ pub fn write_summary(summary: &Summary, dir: &Path) -> Result<Vec<PathBuf>> {
 pub const MOST_COMPARED: usize = 2 * scene::RUNS.len();
 
 /// Writes the `report.json`, `report.html` and, for what the runs have, `results.png`, `curves.png`, `eps.png` and `firing.png`
-/// of a comparison into `dir`, as [`write`] does of one run.
+/// of a comparison into `dir`, as [`write()`] does of one run.
 ///
 /// # Errors
 /// If a folder or file cannot be written.
