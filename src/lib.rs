@@ -70,6 +70,8 @@
 //! | [`convert`] | an ANN becomes a spiking network |
 //! | [`checkpoint`] | networks as files, PyTorch's among them |
 //! | [`drive`] | recipes, training, evaluation |
+//! | [`probe`] | what happens inside: spikes, membranes, operations, accuracy over time |
+//! | [`record`], [`report`] | what a run writes, and what is drawn from it |
 //! | [`selftest`], [`mod@bench`] | does a device compute right, and how fast |
 //! | [`cli`] | the command line |
 //!
