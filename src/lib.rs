@@ -71,7 +71,6 @@
 //! | [`checkpoint`] | networks as files, PyTorch's among them |
 //! | [`drive`] | recipes, training, evaluation |
 //! | [`probe`] | what happens inside: spikes, membranes, operations, accuracy over time |
-//! | [`record`], [`report`] | what a run writes, and what is drawn from it |
 //! | [`selftest`], [`mod@bench`] | does a device compute right, and how fast |
 //! | [`cli`] | the command line |
 //!
