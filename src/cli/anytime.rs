@@ -1,9 +1,9 @@
 //! `caltrop anytime`: accuracy after every step, and at other numbers of steps.
 
 use super::args::Common;
-use super::bench::answer;
 use super::evaluate::check_steps;
 use super::look::{LookArgs, OnslaughtArgs};
+use super::outputs::{self, answer};
 use super::progress::Shown;
 use super::sheet::Sheet;
 use super::version;
@@ -47,13 +47,15 @@ pub struct Anytime {
 pub fn anytime(args: &Anytime, common: &Common) -> Result<()> {
     args.sweep.iter().try_for_each(|&steps| check_steps("--sweep", Some(steps)))?;
     args.plot.as_deref().map_or(Ok(()), report::check_plot)?;
-    for path in [&args.json, &args.csv, &args.plot, &args.report].into_iter().flatten().filter(|path| path.as_os_str() != "-") {
-        file::writable(path)?;
-    }
+    let written = [("--json", &args.json), ("--csv", &args.csv), ("--plot", &args.plot), ("--report", &args.report)];
+    outputs::check(&written.map(|(flag, path)| (flag, path.as_deref())), &args.look.inputs())?;
+    let mut sweep = args.sweep.clone();
+    sweep.sort_unstable();
+    sweep.dedup();
     let looked = args.look.open(IMAGES, common)?;
     looked.must_spike(&args.look, "accuracy over time")?;
     let onslaught = args.onslaught.plan(&looked.model)?;
-    let measured = probe::anytime(&looked.model, &looked.samples, onslaught.as_ref(), &args.sweep, &Shown::new(common.quiet))?;
+    let measured = probe::anytime(&looked.model, &looked.samples, onslaught.as_ref(), &sweep, &Shown::new(common.quiet))?;
     let record = Record {
         network: args.look.checkpoint.display().to_string(),
         source: looked.source.clone(),

@@ -1,8 +1,8 @@
 //! `caltrop arch`: what a network is made of, before it is trained.
 
 use super::args::Arch;
-use super::bench::answer;
 use super::import::size;
+use super::outputs::answer;
 use super::say;
 use super::sheet::grouped;
 use crate::base::{Result, file, usage};

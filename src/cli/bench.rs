@@ -3,10 +3,10 @@
 use super::args::Common;
 use super::commands::device;
 use super::import::{MEAN, STD, size};
+use super::outputs::{self, answer, writable};
 use super::progress::Shown;
-use super::say;
 use crate::autodiff::Lens;
-use crate::base::{Result, fail, file, usage};
+use crate::base::{Result, file, usage};
 use crate::bench::{self, Kernels, Load, Mode, Plan, Sweep};
 use crate::checkpoint;
 use crate::data::Augment;
@@ -17,7 +17,6 @@ use crate::ops::lif::Reset;
 use crate::report::{Bar, Figure, bars, check_plot};
 use crate::zoo::{self, MOST_STEPS};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// `bench`.
@@ -156,10 +155,8 @@ fn kernels(args: &KernelsArgs, common: &Common) -> Result<()> {
         seconds: seconds(args.seconds)?,
     };
     sweep.check()?;
-    if let Some(path) = &args.plot {
-        check_plot(path)?;
-        file::writable(path)?;
-    }
+    args.plot.as_deref().map_or(Ok(()), check_plot)?;
+    outputs::check(&[("--json", args.json.as_deref()), ("--plot", args.plot.as_deref())], &[])?;
     let device = prepared(common, args.json.as_deref())?;
     let result = bench::kernels(&device, &sweep, &Shown::new(common.quiet))?;
     if let Some(path) = &args.plot {
@@ -272,11 +269,6 @@ pub fn prepared(common: &Common, json: Option<&Path>) -> Result<Device> {
     Ok(device)
 }
 
-/// A look whether the result can be written.
-pub fn writable(json: Option<&Path>) -> Result<()> {
-    json.filter(|path| *path != Path::new("-")).map_or(Ok(()), file::writable)
-}
-
 /// A trained network, at `steps` if it has spikes.
 fn trained(path: &Path, steps: Option<usize>, device: &Device) -> Result<Model> {
     let (mut model, _) = checkpoint::load(path, device)?;
@@ -302,15 +294,4 @@ fn random(args: &NetworkArgs, device: &Device) -> Result<Model> {
     let steps = args.steps.unwrap_or(8);
     let spec = Spec { arch, classes, input, mean, std, bias: steps > 0, steps, leak: 1.0, reset: Reset::Hard, dropout: 0.2 };
     zoo::build(device, spec, 0)
-}
-
-/// Print the table, or the JSON where that is to go to the standard output; write the JSON to a file beside the table.
-pub fn answer(result: &impl Serialize, json: Option<&Path>, table: impl Fn() -> String) -> Result<()> {
-    let text = serde_json::to_string_pretty(result).map_err(|cause| fail!("json: {cause}"))?;
-    match json {
-        Some(path) if path == Path::new("-") => return say(text),
-        Some(path) => file::write(path, (text + "\n").as_bytes())?,
-        None => {}
-    }
-    say(table().trim_end())
 }

@@ -12,6 +12,7 @@ use crate::drive::Radius;
 use crate::nn::Model;
 use crate::probe::{Onslaught, Samples};
 use clap::Args;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct LookArgs {
     /// A network
     pub checkpoint: PathBuf,
-    /// Images: the first N test images (4), some of them (0,3,7..9), or a safetensors file with `images` f32 [N,C,H,W] in [0,1] (and `labels`)
+    /// Images: a number N (the first N test images), indices (0,3,7..9), or a safetensors file with `images` f32 [N,C,H,W] in [0,1] (and `labels`)
     #[arg(long, value_name = "WHICH")]
     pub images: Option<String>,
     /// Folder of the data set's files
@@ -91,6 +92,11 @@ impl LookArgs {
         Ok(Looked { samples, ..looked })
     }
 
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<&Path> {
+        std::iter::once(self.checkpoint.as_path()).chain(self.images.as_deref().map(Path::new)).collect()
+    }
+
     /// The network, and the images `wanted` of the data set, or those of a file (None).
     fn load(&self, wanted: Option<Wanted>, common: &Common) -> Result<Looked> {
         let device = device(common)?;
@@ -106,6 +112,9 @@ impl LookArgs {
                     "--images {}: neither a file nor images; use a number (the first 4), indices (0,3,7..9), or a safetensors file",
                     path.display()
                 ));
+            }
+            if self.dataset.is_some() || self.data.is_some() {
+                return Err(usage!("--images {}: the images are this file's; leave --dataset and --data out", path.display()));
             }
             let input = TensorFile::open(path)?;
             let labelled = input.shape("labels").is_some();
@@ -129,13 +138,16 @@ impl LookArgs {
 }
 
 impl Looked {
-    /// Errors (usage): the network has no spikes, so `what` cannot be shown.
+    /// Errors (usage): the network has no spikes, or no neurons, so `what` cannot be shown.
     pub fn must_spike(&self, args: &LookArgs, what: &str) -> Result<()> {
         match self.model.spec().steps {
             0 => Err(usage!(
                 "{}: an ANN (T = 0) has no spikes, so no {what}; give a spiking network, as `caltrop convert` or `finetune` writes",
                 args.checkpoint.display()
             )),
+            _ if self.model.neurons().next().is_none() => {
+                Err(usage!("{}: the network has no layer of neurons, so no {what}", args.checkpoint.display()))
+            }
             _ => Ok(()),
         }
     }
@@ -186,7 +198,7 @@ impl Wanted {
         }
         let one = |part: &str| match part.split_once("..") {
             Some((first, end)) => Some(number(first)?..number(end)?),
-            None => number(part).map(|index| index..index.saturating_add(1)),
+            None => number(part).and_then(|index| Some(index..index.checked_add(1)?)),
         };
         let parts: Option<Vec<_>> = text.split(',').filter(|part| !part.trim().is_empty()).map(one).collect();
         parts.filter(|parts| !parts.is_empty()).map(Wanted::These)
@@ -198,6 +210,10 @@ impl Wanted {
             Wanted::First(count) if *count > all => {
                 return Err(usage!("--images {count}: {name} has {all} test images"));
             }
+            Wanted::These(parts) if parts.iter().any(Range::is_empty) => {
+                let part = parts.iter().find(|part| part.is_empty()).cloned().unwrap_or_default();
+                return Err(usage!("--images {}..{}: no image; the second number is the one behind the last", part.start, part.end));
+            }
             Wanted::These(parts) if parts.iter().any(|part| part.end > all) => {
                 let beyond = parts.iter().map(|part| part.end).max().unwrap_or(all) - 1;
                 return Err(self::beyond("--images", beyond, (name, "test images"), all));
@@ -207,6 +223,10 @@ impl Wanted {
             Wanted::One(index) => vec![*index],
             Wanted::These(parts) => parts.iter().cloned().flatten().collect(),
         };
+        let mut known = HashSet::new();
+        if let Some(twice) = indices.iter().find(|index| !known.insert(**index)) {
+            return Err(usage!("--images {twice}: named twice; it would count as two images"));
+        }
         match indices.is_empty() {
             true => Err(usage!("--images: no image; use a number from 1 on (the first ones), or indices with a comma (0, or 0,3,7..9)")),
             false => Ok(indices),

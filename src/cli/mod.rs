@@ -13,6 +13,7 @@ mod evaluate;
 mod import;
 mod inspect;
 mod look;
+mod outputs;
 mod predict;
 mod progress;
 mod recipes;

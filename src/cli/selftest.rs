@@ -1,7 +1,8 @@
 //! `caltrop selftest`.
 
 use super::args::Common;
-use super::bench::{answer, prepared};
+use super::bench::prepared;
+use super::outputs::answer;
 use super::progress::Shown;
 use crate::base::{Result, fail};
 use crate::drive::{Watch, watch};

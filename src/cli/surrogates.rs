@@ -1,6 +1,6 @@
 //! `caltrop surrogates`: what the backward pass takes for the derivative of a spike.
 
-use super::say;
+use super::{outputs, say};
 use crate::base::{Result, file};
 use crate::ops::lif::{Surrogate, SurrogateKind};
 use crate::report::{Multiple, check_plot, multiples};
@@ -22,10 +22,8 @@ const FAR: i32 = 2;
 
 /// List them, and draw them where that was asked for.
 pub fn surrogates(args: &Surrogates) -> Result<()> {
-    if let Some(path) = &args.plot {
-        check_plot(path)?;
-        file::writable(path)?;
-    }
+    args.plot.as_deref().map_or(Ok(()), check_plot)?;
+    outputs::check(&[("--plot", args.plot.as_deref())], &[])?;
     say("Derivative of a spike at u = membrane - threshold; --surrogate NAME, width --gamma G:")?;
     for kind in SurrogateKind::ALL {
         say(format!("{:<6} {}", kind.name(), formula(kind)))?;

@@ -21,7 +21,7 @@ pub use folder::{Begin, RunFolder, Tensorboard, Track, replaced_by_finetuning};
 pub use gallery::gallery;
 pub use pipeline::{Ending, Setup, run};
 pub use recipe::{Convert, Defense, Eval, Members, RECIPES, Recipe, Select, Selection, Source, Stage, Thresholds, Trial, find, settings};
-pub use seen::{Remembering, Seen, credit};
+pub use seen::{Remembering, Seen, credit, victim};
 pub use train::{Job, Outcome, Place, Stepper, start, step, train, upload};
 
 /// A ReLU network of a few weights, for the unit tests of this room.

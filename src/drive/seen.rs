@@ -94,6 +94,14 @@ pub fn credit(lens: Lens) -> Credit {
     }
 }
 
+/// `model` as an attack through `lens` sees it on one batch: one that remembers where the lens asks for that.
+pub fn victim(model: &Model, lens: Lens) -> Box<dyn Victim + '_> {
+    match lens {
+        Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(model)),
+        _ => Box::new(Seen { model }),
+    }
+}
+
 /// What the slices of a batch remember of an attack's iterations, a layer each.
 type Memory = Arc<Mutex<Vec<Sharpness>>>;
 

@@ -69,6 +69,19 @@ pub struct Membranes {
     pub u: Vec<f32>,
 }
 
+impl Membranes {
+    /// Errors: a current or membrane that is not finite, of which nothing can be drawn or added up.
+    pub fn sound(&self) -> Result<()> {
+        let finite = self.x.iter().chain(&self.u).all(|value| value.is_finite());
+        ensure!(
+            finite,
+            "{}: a current or membrane is not finite: the network overflows, or the device computes wrong (caltrop selftest tells)",
+            self.name
+        );
+        Ok(())
+    }
+}
+
 /// What a layer of neurons fired, counted where it was.
 #[derive(Clone)]
 pub struct Fired {

@@ -1,6 +1,6 @@
 //! What a spiking network answers after each of its steps: one run, every t.
 
-use super::{Onslaught, Samples};
+use super::{Onslaught, Samples, batches};
 use crate::autodiff::{Keep, Pass};
 use crate::base::{Result, fail};
 use crate::drive::{Watch, sound, watch};
@@ -10,9 +10,6 @@ use crate::tensor::Tensor;
 
 /// The class that each image is taken for after every step.
 type Classes = Vec<Vec<i32>>;
-
-/// Images that go through together.
-const BATCH: usize = 64;
 
 /// Accuracy of `model` after each step, and, run anew, at each number of steps of `sweep`; clean, and under `onslaught`, whose images are
 /// made against all T steps (in the sweep against each T'). A prediction at t is the largest sum of the logits of the steps 1 to t.
@@ -72,8 +69,7 @@ fn predictions(
     listener: &dyn Watch,
 ) -> Result<(Classes, Option<Classes>)> {
     let (mut clean, mut attacked) = (Vec::new(), onslaught.map(|_| Vec::new()));
-    for start in (0..samples.len()).step_by(BATCH) {
-        let range = start..(start + BATCH).min(samples.len());
+    for range in batches(samples.len()) {
         watch::check()?;
         clean.extend(over_time(model, &samples.batch(model, range.clone()))?);
         if let (Some(onslaught), Some(attacked)) = (onslaught, &mut attacked) {

@@ -5,7 +5,7 @@ use super::sites::{Place, Sites};
 use crate::autodiff::{Keep, Pass};
 use crate::base::{Result, fail};
 use crate::drive::Watch;
-use crate::nn::Model;
+use crate::nn::{Membranes, Model};
 use crate::record::{Change, Course, Histogram, Inside, Inspected, Potential, Seen, Take};
 use crate::tensor::{Data, Tensor};
 
@@ -44,8 +44,10 @@ pub fn snapshot(model: &Model, image: &Tensor) -> Result<Snapshot> {
     // A network without neurons holds one frame for all steps.
     let logits = trace.steps.to_vec().repeat(steps / frames);
     let spikes = model.spiking(&trace).map(|(neuron, spikes)| by_neuron(spikes).map_err(|error| error.within(neuron.name())));
-    let layers = model.membranes(&trace)?.into_iter().zip(spikes);
-    let inner = layers.map(|(layer, spikes)| Ok(Inner { v_th: layer.v_th, spikes: spikes?, x: layer.x, u: layer.u }));
+    let layers = model.membranes(&trace)?;
+    layers.iter().try_for_each(Membranes::sound)?;
+    let inner =
+        layers.into_iter().zip(spikes).map(|(layer, spikes)| Ok(Inner { v_th: layer.v_th, spikes: spikes?, x: layer.x, u: layer.u }));
     Ok(Snapshot { logits, predicted, layers: inner.collect::<Result<_>>()? })
 }
 

@@ -16,7 +16,7 @@ mod workload;
 
 pub use anytime::anytime;
 pub use inside::{Chosen, Inner, Snapshot, Words, inside, snapshot};
-pub use prices::{PRESETS, Prices};
+pub use prices::Prices;
 pub use reach::{Operations, Synapses};
 pub use samples::{Onslaught, Samples};
 pub use sites::{Place, Site, Sites};
@@ -27,6 +27,12 @@ use crate::drive::watch;
 use crate::nn::Model;
 use crate::tensor::Tensor;
 use std::ops::Range;
+
+/// `count` images, batch by batch: a bar moves and an interrupt is answered after each.
+fn batches(count: usize) -> impl Iterator<Item = Range<usize>> {
+    const BATCH: usize = 64;
+    (0..count).step_by(BATCH).map(move |start| start..(start + BATCH).min(count))
+}
 
 /// Images of a slice: what a forward keeps of them should stay in a thread's cache.
 const SLICE: usize = 4;

@@ -1,9 +1,9 @@
 //! The images that are looked at, and what attacks them.
 
-use crate::attack::{Attack, Noise, Targets, Victim};
-use crate::autodiff::{Credit, Lens};
+use crate::attack::{Attack, Noise, Targets};
+use crate::autodiff::Lens;
 use crate::base::Result;
-use crate::drive::{Radius, Remembering, Seen};
+use crate::drive::{Radius, victim};
 use crate::nn::Model;
 use crate::tensor::{Array, Tensor};
 use std::ops::Range;
@@ -81,10 +81,7 @@ impl Onslaught {
     /// Images of another size than the network's, an interrupt.
     pub fn perturb(&self, model: &Model, samples: &Samples, range: Range<usize>) -> Result<Tensor> {
         let images = samples.batch(model, range.clone());
-        let victim: Box<dyn Victim + '_> = match self.lens {
-            Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(model)),
-            _ => Box::new(Seen { model }),
-        };
+        let victim = victim(model, self.lens);
         let labels = match &samples.labels {
             Some(labels) => labels[range.clone()].to_vec(),
             None => crate::drive::classes(&victim.logits(&images, Lens::default())?)?,

@@ -11,7 +11,7 @@
 //! Yik et al., "NeuroBench", arXiv 2304.04640: activation sparsity, synaptic operations; its harness also counts membrane updates.
 
 use super::reach::{Operations, Synapses};
-use super::{Onslaught, Samples};
+use super::{Onslaught, Samples, batches};
 use crate::autodiff::{Fire, Frames, Keep, Pass, Saved};
 use crate::base::Result;
 use crate::drive::{Watch, classes, watch};
@@ -296,9 +296,6 @@ pub struct Pair {
     pub attacked: Option<Workload>,
 }
 
-/// Images that are counted together.
-const BATCH: usize = 64;
-
 /// The work of each of `networks` on the samples, and on the adversarial images that the attack makes of them against the first.
 ///
 /// # Errors
@@ -307,8 +304,7 @@ pub fn measure(networks: &[&Model], samples: &Samples, onslaught: Option<&Onslau
     let counters: Vec<Counter> = networks.iter().map(|model| Counter::new(model)).collect();
     let mut pairs: Vec<Pair> = Vec::new();
     listener.begin("counting operations", samples.len() as u64);
-    for start in (0..samples.len()).step_by(BATCH) {
-        let range = start..(start + BATCH).min(samples.len());
+    for range in batches(samples.len()) {
         watch::check()?;
         let labels = samples.labels.as_ref().map(|labels| &labels[range.clone()]);
         let Some(first) = networks.first() else { break };

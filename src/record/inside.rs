@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A spiking network on some images, clean and, where something attacks, adversarial.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inside {
     /// The program's version.
     pub version: String,
@@ -32,7 +32,7 @@ pub struct Inside {
 }
 
 /// A layer of neurons, over all images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// The threshold's name without `.v_th`.
     pub name: String,
@@ -46,8 +46,21 @@ pub struct Seen {
     pub change: Option<Change>,
 }
 
+impl Seen {
+    /// The index in `[H,W,C]` of the neuron at column, row, channel.
+    pub fn neuron(&self, [x, y, c]: [usize; 3]) -> usize {
+        (y * self.shape[2] + x) * self.shape[0] + c
+    }
+
+    /// Column, row, channel of the neuron with this index.
+    pub fn place(&self, neuron: usize) -> [usize; 3] {
+        let [channels, _, width] = self.shape;
+        [neuron / channels % width, neuron / channels / width, neuron % channels]
+    }
+}
+
 /// How many neurons (of all images) fired how often: `neurons[k]` fired k times, k from 0 to T.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// `[T + 1]`.
     pub neurons: Vec<u64>,
@@ -81,7 +94,7 @@ impl Histogram {
 }
 
 /// How the spikes of a layer differ between clean and adversarial images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
     /// Share of (neuron, step) at which one of both spiked and the other not.
     pub flipped: f64,
@@ -90,7 +103,7 @@ pub struct Change {
 }
 
 /// One image.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inspected {
     /// Its index in its set.
     pub id: u64,
@@ -103,7 +116,7 @@ pub struct Inspected {
 }
 
 /// An image and what it caused.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Take {
     /// `[H,W,C]` in `[0,1]`.
     pub pixels: Vec<f32>,
@@ -112,7 +125,6 @@ pub struct Take {
     /// The class that is seen in it.
     pub predicted: usize,
     /// The spikes of every layer, `[H,W,C,⌈T/8⌉]`: bit t % 8 of byte t / 8 is step t.
-    #[serde(skip)]
     pub spikes: Vec<Vec<u8>>,
 }
 

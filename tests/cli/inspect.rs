@@ -192,8 +192,63 @@ fn what_cannot_be_seen_is_one_line() {
     refused("snn --images images --steps 0", &["--steps 0"]);
     refused("snn --images images --traces 1000", &["64"]);
     refused("snn --images images --format gif", &["gif", "png"]);
+    refused("snn --images images --layer features.2 --neuron 0,0,0 --neuron 0,0,0", &["named twice"]);
+    refused("snn --images images --dataset mnist", &["this file's", "--dataset"]);
     refused("snn --images nowhere", &["nowhere", "0,3,7..9"]);
     refused("snn", &["names no data set", "--dataset"]);
     house.good(&format!("import weights {} --steps 4 --dataset fashion-mnist-7k --out named", super::house::ARCH));
     house.refused(1, "inspect named", &["2x4x6", "28x28"]);
+    // Images of a data set: none twice, none backwards, none beyond the last.
+    house.good("run fashion-mnist-7k --quiet --set arch=vgg:1,A/2 --set ann.epochs=0 --set snn.epochs=0 --set eval.images=1 --set eval.curve=[] --set eval.ann=[] --set eval.snn=[] --set convert.batches=1 --set convert.calibration_steps=2 --out tiny");
+    let tiny =
+        |images: &str, told: &[&str]| house.refused(2, &format!("inspect tiny/snn.safetensors --attack none --images {images}"), told);
+    tiny("3,3", &["--images 3", "twice"]);
+    tiny("0..4,2", &["--images 2", "twice"]);
+    tiny("0,5..3", &["5..3"]);
+    tiny("0,1000", &["1000", "0 to 999"]);
+    tiny("1001", &["1001", "1000 test images"]);
+    tiny("0", &["no image"]);
+    tiny("18446744073709551615,", &["neither a file nor images"]);
+}
+
+#[test]
+fn what_overflows_or_has_no_neurons_is_told() {
+    let house = House::new("inspect-broken");
+    let mut dict = super::house::state_dict();
+    // A current of 1e38 and more, from pixels of every kind; the logits stay finite, since a spike is a spike.
+    let huge = vec![3e38; 54];
+    dict[0] = super::house::T::floats("features.0.weight", &[3, 2, 3, 3], &huge);
+    house.tensors("weights", &dict);
+    house.good(&format!("import weights {} --steps 4 --out huge", super::house::ARCH));
+    house.images("images", 2);
+    for command in ["inspect huge --images images --attack none --out seen", "trace huge --images images --layer features.2"] {
+        house.refused(1, command, &["features.2", "not finite", "overflows"]);
+    }
+    house.tensors("bare", &[super::house::T::floats("classifier.1.weight", &[3, 12], &[0.1; 36])]);
+    let arch = "--arch vgg:A/ --classes 3 --input 2x4x6 --mean 0.4,0.5 --std 0.2,0.3 --dataset fashion-mnist-7k";
+    house.good(&format!("import bare {arch} --steps 4 --out plain"));
+    house.good(&format!("import bare {arch} --out plain-ann"));
+    for command in ["inspect plain --images images", "trace plain --images images", "anytime plain --images images", "doctor plain-ann"] {
+        house.refused(2, command, &["no layer of neurons"]);
+    }
+}
+
+#[test]
+fn no_result_takes_the_place_of_another_or_of_an_input() {
+    let house = House::new("outputs");
+    house.nets();
+    house.images("images", 2);
+    for (line, words) in [
+        ("energy snn --images images --json snn", &["--json snn", "an input"][..]),
+        ("energy snn --images images --json a --csv ./a", &["--csv ./a", "--json"]),
+        ("energy snn --images images --csv -", &["--csv -", "only --json"]),
+        ("energy snn --images images --ann ann --csv ann", &["--csv ann", "an input"]),
+        ("anytime snn --images images --report c.html --csv c.html", &["c.html"]),
+        ("anytime snn --images images --plot images.gif", &[".png or .svg"]),
+        ("doctor ann --report ann", &["--report ann", "an input"]),
+        ("eval snn --attack none --dataset mnist --json snn", &["--json snn", "an input"]),
+        ("eval snn --attack none --dataset mnist --json q --report q", &["--report q", "--json"]),
+    ] {
+        house.refused(2, line, words);
+    }
 }

@@ -3,8 +3,8 @@
 mod table;
 
 use super::args::Common;
-use super::bench::answer;
 use super::commands::{check_calibration, check_percentile, check_range, check_scale, dataset_of, device, fits};
+use super::outputs::{self, answer};
 use super::progress::Shown;
 use crate::base::{Result, file, usage};
 use crate::checkpoint;
@@ -79,8 +79,11 @@ pub fn doctor(args: &Doctor, common: &Common) -> Result<()> {
     check(args)?;
     let choice = choice(args.cell.as_deref())?;
     let device = device(common)?;
-    let json = args.json.iter().filter(|path| path.as_path() != Path::new("-"));
-    json.chain(&args.report).chain(&args.plot).try_for_each(|path| file::writable(path))?;
+    let written = [("--json", args.json.as_deref()), ("--report", args.report.as_deref()), ("--plot", args.plot.as_deref())];
+    outputs::check(
+        &written,
+        &[Some(&args.checkpoint), args.finetuned.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
+    )?;
     let (ann, meta) = checkpoint::load(&args.checkpoint, &device)?;
     if ann.spec().steps > 0 {
         return Err(usage!(
@@ -88,6 +91,9 @@ pub fn doctor(args: &Doctor, common: &Common) -> Result<()> {
             args.checkpoint.display(),
             ann.spec().steps
         ));
+    }
+    if ann.neurons().next().is_none() {
+        return Err(usage!("{}: the network has no layer of neurons, so nothing of it is converted", args.checkpoint.display()));
     }
     let watch = Shown::new(common.quiet);
     let [converted, finetuned] = patients(args, &ann, &device, &watch)?;

@@ -3,8 +3,8 @@
 mod told;
 
 use super::args::Common;
-use super::bench::answer;
 use super::look::{LookArgs, OnslaughtArgs};
+use super::outputs::{self, answer};
 use super::progress::Shown;
 use crate::base::{Result, file, usage};
 use crate::checkpoint;
@@ -52,9 +52,8 @@ pub fn energy(args: &Energy, common: &Common) -> Result<()> {
         (Some(mac), Some(ac)) => Prices::own(mac, ac)?,
         _ => Prices::named(args.preset.as_deref().unwrap_or("45nm"))?,
     };
-    for path in [&args.json, &args.csv].into_iter().flatten().filter(|path| path.as_os_str() != "-") {
-        file::writable(path)?;
-    }
+    let inputs: Vec<&Path> = args.look.inputs().into_iter().chain(args.ann.as_deref()).collect();
+    outputs::check(&[("--json", args.json.as_deref()), ("--csv", args.csv.as_deref())], &inputs)?;
     let looked = args.look.open(IMAGES, common)?;
     let onslaught = args.onslaught.plan(&looked.model)?;
     let ann = args.ann.as_deref().map(|path| twin(path, &looked.model)).transpose()?;

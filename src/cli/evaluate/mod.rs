@@ -12,7 +12,7 @@ use super::args::{Common, Eval};
 use super::commands::{dataset_of, device, fits};
 use super::progress::Shown;
 use crate::attack::{AUTOATTACK, Attack, autoattack};
-use crate::base::{Result, file, usage};
+use crate::base::{Result, usage};
 use crate::checkpoint;
 use crate::device::Device;
 use crate::drive::{Member, Members, PassOn, Question, Radius, Watch, examine};
@@ -20,6 +20,7 @@ use crate::nn::Model;
 use kept::Kept;
 use outputs::Outcome;
 use serde_json::json;
+use std::path::Path;
 
 /// Runs of an attack, at most.
 const MOST_RESTARTS: usize = 1000;
@@ -30,9 +31,9 @@ pub fn eval(args: &Eval, common: &Common) -> Result<()> {
     let (lens, radius) = (lens(&args.lens)?, radius::radius(args)?);
     attacks.iter().try_for_each(|&attack| check(args, attack, radius).and_then(|()| follows(lens, attack, args.eot)))?;
     let device = device(common)?;
-    for path in [&args.json, &args.save, &args.grid, &args.report].into_iter().flatten() {
-        file::writable(path)?;
-    }
+    let written = [("--json", &args.json), ("--save", &args.save), ("--grid", &args.grid), ("--report", &args.report)];
+    let inputs: Vec<&Path> = std::iter::once(args.checkpoint.as_path()).chain(args.source.as_deref()).collect();
+    super::outputs::check(&written.map(|(flag, path)| (flag, path.as_deref())), &inputs)?;
     let (mut model, meta) = checkpoint::load(&args.checkpoint, &device)?;
     set_steps(&mut model, "--steps", args.steps)?;
     let source = source(args, &device)?;

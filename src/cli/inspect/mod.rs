@@ -8,7 +8,8 @@ use super::progress::Shown;
 use super::{say, version};
 use crate::base::{Result, file, usage};
 use crate::checkpoint;
-use crate::probe::{Chosen, Sites, Words, inside};
+use crate::drive::watch;
+use crate::probe::{Chosen, Site, Sites, Words, inside};
 use crate::record::{Histogram, Inside, with_interval};
 use crate::report::inside as report;
 use clap::{Args, ValueEnum};
@@ -16,6 +17,10 @@ use std::path::PathBuf;
 
 /// Images, at most: what lies open at once must fit a page.
 const MOST_IMAGES: usize = 64;
+/// Numbers of all neurons, images and steps that are written as arrays, at most: some 600 MB of spikes, currents and membranes.
+const MOST_NUMBERS: usize = 1 << 26;
+/// Lines of neurons.csv, at most: some 130 MB.
+const MOST_LINES: usize = 1 << 22;
 /// Neurons a layer whose traces are drawn, at most.
 const MOST_TRACES: usize = 64;
 
@@ -74,7 +79,21 @@ pub fn inspect(args: &Inspect, common: &Common) -> Result<()> {
         return Err(usage!("--images: {} images; at most {MOST_IMAGES} are looked into at once", samples.len()));
     }
     let onslaught = args.onslaught.plan(model)?;
-    let chosen = chosen(args, &Sites::of(model))?;
+    let sites = Sites::of(model);
+    let chosen = chosen(args, &sites)?;
+    let wanted = |format: Format| args.format.contains(&format);
+    let lines = sites.all().iter().map(Site::neurons).sum::<usize>() * samples.len() * (1 + usize::from(onslaught.is_some()));
+    let (arrays, numbers) = (wanted(Format::Safetensors) || wanted(Format::Npy), lines * model.spec().steps);
+    if arrays && numbers > MOST_NUMBERS {
+        return Err(usage!(
+            "--images: {numbers} numbers of neurons, images and steps; at most {MOST_NUMBERS} are written as arrays: look at fewer images, or leave safetensors and npy out of --format"
+        ));
+    }
+    if wanted(Format::Csv) && lines > MOST_LINES {
+        return Err(usage!(
+            "--images: neurons.csv would have {lines} lines; at most {MOST_LINES}: look at fewer images, or leave csv out of --format"
+        ));
+    }
     file::folder(&args.out)?;
     let words = Words {
         version: version(),
@@ -91,11 +110,12 @@ pub fn inspect(args: &Inspect, common: &Common) -> Result<()> {
         written.push(path);
         Ok(())
     };
-    let wanted = |format: Format| args.format.contains(&format);
     if wanted(Format::Html) {
         put("index.html".into(), report::page(&inside)?.as_bytes())?;
     }
-    for figure in report::figures(&inside).iter().filter(|_| wanted(Format::Png) || wanted(Format::Svg)) {
+    let drawn = wanted(Format::Png) || wanted(Format::Svg);
+    for figure in if drawn { report::figures(&inside) } else { Vec::new() } {
+        watch::check()?;
         if wanted(Format::Png) {
             put(format!("{}.png", figure.name), &figure.png()?)?;
         }
@@ -108,7 +128,7 @@ pub fn inspect(args: &Inspect, common: &Common) -> Result<()> {
         put("neurons.csv".into(), report::neurons(&inside).as_bytes())?;
         put("traces.csv".into(), report::traces(&inside).as_bytes())?;
     }
-    if wanted(Format::Safetensors) || wanted(Format::Npy) {
+    if arrays {
         let arrays = arrays::arrays(model, samples, &inside)?;
         if wanted(Format::Safetensors) {
             let path = args.out.join("inside.safetensors");
@@ -131,8 +151,15 @@ fn chosen(args: &Inspect, sites: &Sites) -> Result<Chosen> {
     if args.neuron.is_empty() {
         return Ok(Chosen::Most { each: args.traces, layer: Some(layer) });
     }
-    let places = args.neuron.iter().map(|text| sites.all()[layer].place(text));
-    Ok(Chosen::These(layer, places.collect::<Result<_>>()?))
+    let mut places = Vec::new();
+    for text in &args.neuron {
+        let place = sites.all()[layer].place(text)?;
+        if places.contains(&place) {
+            return Err(usage!("--neuron {text}: named twice"));
+        }
+        places.push(place);
+    }
+    Ok(Chosen::These(layer, places))
 }
 
 /// The layers and the images on stdout.

@@ -5,8 +5,8 @@ mod pause;
 mod sheet;
 
 use super::args::Common;
-use super::bench::{answer, writable};
 use super::look::{LookArgs, Looked, OnslaughtArgs};
+use super::outputs::{self, answer};
 use super::say;
 use crate::base::{Result, usage};
 use crate::probe::step::{Inside, Stepped};
@@ -22,7 +22,10 @@ use std::path::{Path, PathBuf};
     mut_arg("attack", |arg| arg.default_value("none").help("Show the adversarial image too: pgd, fgsm, apgd-ce, square, … (see `eval`)")),
     mut_arg("eps", |arg| arg.requires("attack")),
     mut_arg("iterations", |arg| arg.requires("attack")),
-    mut_arg("seed", |arg| arg.requires("attack"))
+    mut_arg("seed", |arg| arg.requires("attack")),
+    mut_arg("surrogate", |arg| arg.requires("attack")),
+    mut_arg("credit", |arg| arg.requires("attack")),
+    mut_arg("lens", |arg| arg.requires("attack"))
 )]
 pub struct Trace {
     /// The network and where its images are from.
@@ -116,15 +119,12 @@ pub fn trace(args: &Trace, common: &Common) -> Result<()> {
     if args.top == 0 {
         return Err(usage!("--top 0: at least 1 input is needed"));
     }
-    writable(args.json.as_deref())?;
+    outputs::check(&[("--json", args.json.as_deref())], &args.look.inputs())?;
     let looked = args.look.open_one(args.image, common)?;
     looked.must_spike(&args.look, "steps to go through")?;
     let sites = Sites::of(&looked.model);
     let site = match &args.layer {
         Some(name) => sites.find(name)?,
-        None if sites.all().is_empty() => {
-            return Err(usage!("{}: the network has no layer of neurons", args.look.checkpoint.display()));
-        }
         None => 1.min(sites.all().len() - 1),
     };
     let layer = &sites.all()[site];

@@ -2,12 +2,11 @@
 
 use super::Member;
 use super::counted::{Counted, Counting, Told};
-use crate::attack::{Attack, Expected, Noise, Targets, Victim, fgsm_many};
-use crate::autodiff::{Credit, Lens};
+use crate::attack::{Attack, Expected, Noise, Targets, fgsm_many};
 use crate::base::Result;
 use crate::device::{Recording, Workspace};
 use crate::drive::inputs::Inputs;
-use crate::drive::seen::{Remembering, Seen};
+use crate::drive::seen::victim;
 use crate::nn::Model;
 use crate::ops::pixel::Ball;
 use crate::tensor::Tensor;
@@ -103,10 +102,7 @@ impl Task<'_> {
     /// which the host takes part draws as it goes.
     fn perturb(&self, targets: &Targets, members: &[Member], start: Option<&Tensor>, told: Told) -> Result<Vec<Tensor>> {
         let Some(&Member { attack, lens }) = members.first() else { return Ok(Vec::new()) };
-        let seen: Box<dyn Victim + '_> = match lens {
-            Lens::Spiking(Credit::Assg) => Box::new(Remembering::new(self.model)),
-            _ => Box::new(Seen { model: self.model }),
-        };
+        let seen = victim(self.model, lens);
         let expected = Expected { victim: &*seen, draws: self.draws };
         // It tells of each of the attack's iterations.
         let counting = if attack.is_white_box() { Counting::Gradients } else { Counting::Logits };

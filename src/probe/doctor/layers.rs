@@ -3,14 +3,11 @@
 use super::Likeness;
 use crate::autodiff::{Fire, Keep, Pass, Saved, Trace};
 use crate::base::{Result, ensure, fail};
-use crate::drive::watch;
 use crate::nn::{Layer, Model};
 use crate::ops::norm::{self, Affine};
+use crate::probe::in_slices;
 use crate::record::Health;
 use crate::tensor::{Data, Tensor};
-
-/// Images of a slice: their currents, spikes and activations should stay in a thread's cache.
-const SLICE: usize = 4;
 
 /// What is counted of a layer over several images.
 #[derive(Default, Clone)]
@@ -42,15 +39,8 @@ pub(super) fn beside(ann: &Model, snn: &Model, batches: impl Iterator<Item = Res
     let mut counts = vec![Count::default(); layers];
     for images in batches {
         let images = images?;
-        let n = images.shape()[0];
-        let size = snn.device().slice_of(SLICE, n);
-        let starts: Vec<usize> = (0..n).step_by(size).collect();
-        let seen = snn.device().map(starts.len(), |at| {
-            watch::check()?;
-            slice(ann, snn, &images.slice(starts[at]..(starts[at] + size).min(n)))
-        });
-        for slice in seen {
-            counts.iter_mut().zip(slice?).for_each(|(count, more)| count.merge(&more));
+        for slice in in_slices(snn, &images, |images, _| slice(ann, snn, images))? {
+            counts.iter_mut().zip(slice).for_each(|(count, more)| count.merge(&more));
         }
     }
     let steps = snn.spec().steps;

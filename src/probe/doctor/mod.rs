@@ -21,6 +21,7 @@ use crate::convert::{reestimate, scale};
 use crate::data::{Augment, Dataset};
 use crate::drive::{Convert, Seen, Watch, calibration_batches, classes, convert, watch};
 use crate::nn::{Model, Spec};
+use crate::probe::batches;
 use crate::record::{CalibrationImages, Diagnosis, Given, Measured, SweepCell, wilson};
 use crate::tensor::Tensor;
 use layers::beside;
@@ -77,9 +78,6 @@ pub struct Visit<'a> {
     /// The network after finetuning.
     pub finetuned: Option<Patient>,
 }
-
-/// Images judged together: the bar moves and an interrupt is answered after each.
-const BATCH: usize = 64;
 
 impl Visit<'_> {
     /// The diagnosis, without advice, device and version.
@@ -200,8 +198,7 @@ impl Visit<'_> {
 
     /// The test images' ranges.
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
-        let count = self.images;
-        (0..count).step_by(BATCH).map(move |start| start..(start + BATCH).min(count))
+        batches(self.images)
     }
 
     /// The test images, batch by batch.

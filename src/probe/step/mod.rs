@@ -131,6 +131,7 @@ impl<'a> Inside<'a> {
         ensure!(model.spec().steps > 0, "step mode: an ANN (T = 0) has no steps");
         let (logits, trace) = model.forward(image, &Pass::eval(model.spec().fire(), Keep::All))?;
         let membranes = model.membranes(&trace)?;
+        membranes.iter().try_for_each(Membranes::sound)?;
         Ok(Inside { model, sites: Sites::of(model), trace, membranes, logits })
     }
 

@@ -152,7 +152,7 @@ fn trace(inside: &Inside, image: &Inspected, course: &Course) -> Scene {
     keys.push(Key { ink: Ink::Muted, stroke: Stroke::Dashed, text: "current".into() });
     let title = format!("{} at x {x}, y {y}, c {c}", layer.name);
     let mut panel = Panel::new(&title, &keys, [0.0, steps as f64 + 0.3], [first * step, last * step], &y_ticks);
-    let neuron = (y * layer.shape[2] + x) * layer.shape[0] + c;
+    let neuron = layer.neuron(course.at);
     let edge = panel.at(0.0, v_th).1;
     let threshold = vec![panel.at(0.0, v_th), panel.at(steps as f64 + 0.3, v_th)];
     panel.scene.line(threshold, Ink::Wrong, 1.2, Stroke::Dashed);

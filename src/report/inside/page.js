@@ -58,7 +58,7 @@
     const { height, width, channels } = data;
     const pixel = (pixels, x, y, c) => pixels[(y * width + x) * channels + Math.min(c, channels - 1)];
     const shown = image.takes.map((take, which) => {
-      const told = `${data.names[which]}: ${className(seen(take, T - 1))} at the end`;
+      const told = `${data.names[which]}: ${className(take.predicted)} at the end`;
       return figure(width, height, told, (x, y) => [0, 1, 2].map((c) => pixel(take.pixels, x, y, c)));
     });
     if (image.takes.length === 2) {

@@ -33,11 +33,10 @@ pub fn neurons(inside: &Inside) -> String {
     for image in &inside.images {
         for (take, (input, _)) in image.takes.iter().zip(TAKES) {
             for (layer, codes) in inside.layers.iter().zip(&take.spikes) {
-                let [channels, _, width] = layer.shape;
                 for neuron in 0..layer.shape.iter().product() {
                     let train = inside.train(codes, neuron);
                     let first = train.iter().position(|spike| *spike).map_or(String::new(), |t| (t + 1).to_string());
-                    let (x, y, c) = (neuron / channels % width, neuron / channels / width, neuron % channels);
+                    let [x, y, c] = layer.place(neuron);
                     let spikes = train.iter().filter(|spike| **spike).count();
                     let _ = writeln!(csv, "{},{input},{},{x},{y},{c},{spikes},{first}", image.id, layer.name);
                 }
