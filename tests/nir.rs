@@ -225,6 +225,11 @@ fn the_command_line_writes_reads_and_refuses() {
             2,
             "only NIR graphs",
         ),
+        (vec!["import", &net, "--dialect", "snntorch", "--out", &back], 2, "its dialect is sinabs"),
+        (vec!["import", &net, "--reset", "hard", "--out", &back], 2, "the graph has soft"),
+        (vec!["import", &net, "--bias", "--out", &back], 2, "which says it itself"),
+        (vec!["import", &foreign, "--arch", "vgg:4,A,6,A", "--steps", "6", "--reset", "soft", "--out", &back], 2, "every reset is hard"),
+        (vec!["import", "nowhere.nir", "--out", &back], 1, "cannot read nowhere.nir"),
         (vec!["import", &snn, "--classes", "5", "--input", "3x8x8", "--out", &back], 2, "--arch: needed"),
     ] {
         let (found, text) = caltrop(&arguments);

@@ -162,7 +162,7 @@ impl TensorFile {
         match self.numbers(name)? {
             (Some(Kind::Integers(values)), _) => Ok(values),
             (Some(Kind::Bytes(values)), _) => Ok(values.into_iter().map(i64::from).collect()),
-            (_, dtype) => Err(fail!("tensor {name} is {dtype}, I64 or I32 is wanted; convert it first")),
+            (_, dtype) => Err(fail!("tensor {name} is {dtype}, I64, I32 or U8 is wanted; convert it first")),
         }
     }
 

@@ -48,9 +48,7 @@ mod tests {
         assert!(text.ends_with(" \n"));
         // One extent, and none.
         for (shape, said) in [(&[7][..], "(7,)"), (&[], "()")] {
-            assert!(
-                String::from_utf8(header("|u1", shape)).is_err() && header("|u1", shape).windows(said.len()).any(|w| w == said.as_bytes())
-            );
+            assert!(header("|u1", shape).windows(said.len()).any(|window| window == said.as_bytes()), "{said}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::args::{Common, Export, Import, StatisticsArg};
 use super::commands::device;
 use super::say;
-use crate::base::{Result, file, suggest, usage};
+use crate::base::{Error, Result, file, suggest, usage};
 use crate::checkpoint::{self, DIALECTS, Dialect, Meta, Require, Said};
 use crate::data;
 use crate::device::Device;
@@ -20,6 +20,9 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
     if let Some(name) = &args.dataset {
         data::spec(name)?;
     }
+    if let Err(cause) = std::fs::metadata(&args.weights) {
+        return Err(Error::io("cannot read", &args.weights, &cause));
+    }
     let (model, meta, notes) = if checkpoint::is_nir(&args.weights) { of_nir(args, &device)? } else { of_torch(args, &device)? };
     checkpoint::save(&args.out, &model, &meta)?;
     let numbers: usize = model.params().iter().map(|param| param.value().shape().count()).sum();
@@ -29,12 +32,7 @@ pub fn import(args: &Import, common: &Common) -> Result<()> {
 
 /// The network of a NIR graph, which says nearly all of itself.
 fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> {
-    let typed = [
-        ("--mean", args.mean.is_some()),
-        ("--std", args.std.is_some()),
-        ("--leak", args.leak.is_some()),
-        ("--reset", args.reset.is_some()),
-    ];
+    let typed = [("--mean", args.mean.is_some()), ("--std", args.std.is_some()), ("--leak", args.leak.is_some()), ("--bias", args.bias)];
     if let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) {
         return Err(usage!("{flag}: {} is an HDF5 file, read as a NIR graph, which says it itself; leave it out", args.weights.display()));
     }
@@ -44,6 +42,7 @@ fn of_nir(args: &Import, device: &Device) -> Result<(Model, Meta, Vec<String>)> 
         classes: args.classes,
         input: args.input.as_deref().map(size).transpose()?,
         dropout: args.dropout,
+        reset: args.reset.as_deref().map(reset).transpose()?,
         dialect: args.dialect.as_deref().map(Dialect::named).transpose()?,
     };
     file::writable(&args.out)?;

@@ -6,7 +6,7 @@ use super::run::{print_results, print_summary};
 use super::{columns, say, version};
 use crate::base::{Result, fail, usage};
 use crate::drive::{Watch, settings};
-use crate::record::{Cell, Comparison, Contender, Found, Report, Summary, holds_run, letter, with_interval};
+use crate::record::{Cell, Comparison, Contender, Found, Report, Summary, holds_run, keeps_report, letter, with_interval};
 use crate::report::{self, MOST_COMPARED};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,7 @@ fn once(runs: &[PathBuf]) -> Result<()> {
 
 /// Whether no run writes its own report into the folder.
 fn free(out: &Path) -> Result<()> {
-    if holds_run(out) {
+    if holds_run(out) || keeps_report(out) {
         return Err(usage!("--out {}: it is the folder of a run, whose report would be replaced; give another", out.display()));
     }
     Ok(())
@@ -203,7 +203,7 @@ fn table(comparison: &Comparison, width: usize) -> String {
         }
     }
     if comparison.results.iter().any(|row| row.best.is_some()) {
-        text += "\n* leads each other run by more than chance explains (see the page)\n";
+        text += "\n* leads each other run that has this result by more than chance explains (see the page)\n";
     }
     text
 }

@@ -166,7 +166,9 @@ impl Cell {
     fn less(&self, other: &Cell, alpha: f64) -> Option<[f64; 2]> {
         match (&self.values[..], &other.values[..]) {
             ([_], [_]) => of_shares((self.percent, self.images), (other.percent, other.images), alpha),
-            (values, others) => of_means(values, others, alpha),
+            // Means over seeds say nothing of the choice of images: only on the same ones do they compare.
+            (values, others) if self.images == other.images => of_means(values, others, alpha),
+            _ => None,
         }
     }
 }
@@ -254,6 +256,18 @@ mod tests {
         // ± 1.96 √(0.25/1000 + 0.2484/1000) = ± 4.4 points, nearly.
         assert!((difference.points - 4.0).abs() < 1e-9 && (low + 0.37).abs() < 0.02 && (high - 8.36).abs() < 0.02, "{low} {high}");
         assert!(Comparison::of("v", &singles(&[50.0, 54.0, 58.0])).results[0].difference.is_none());
+    }
+
+    #[test]
+    fn seeds_are_judged_beside_as_many_images_only() {
+        let seeds = |images: usize| {
+            contender("seeds", (0..3).map(|seed| report(seed, images, &[("snn.pgd20", 80.0 + 0.5 * seed as f64)])).collect())
+        };
+        let one = |images: usize| contender("one", vec![report(9, images, &[("snn.pgd20", 90.0)])]);
+        let row = |contenders: &[Contender]| Comparison::of("v", contenders).results[0].clone();
+        let (like, unlike) = (row(&[one(1000), seeds(1000)]), row(&[one(10), seeds(1000)]));
+        assert!(like.best == Some(0) && like.difference.unwrap().interval.is_some());
+        assert!(unlike.best.is_none() && unlike.difference.unwrap().interval.is_none());
     }
 
     #[test]

@@ -39,6 +39,24 @@ impl Found {
         if !begun.is_empty() {
             let mut runs: Vec<_> = begun.into_iter().map(|seed| Ok((seed.clone(), recorded(&seed)?))).collect::<Result<_>>()?;
             let known = summary(folder).map(|summary| summary.seeds).unwrap_or_default();
+            let (first, report) = &runs[0];
+            for (at, (folder, other)) in runs.iter().enumerate().skip(1) {
+                let said = |report: &Report| (report.start.recipe.clone(), report.start.dataset.clone());
+                ensure!(
+                    said(other) == said(report),
+                    "{} and {}: seeds of different recipes or data sets ({} on {}, {} on {}); name these folders as runs of their own",
+                    first.display(),
+                    folder.display(),
+                    report.start.recipe,
+                    report.start.dataset,
+                    other.start.recipe,
+                    other.start.dataset
+                );
+                let twin = runs[..at].iter().find(|(_, known)| known.start.seed == other.start.seed);
+                if let Some((twin, _)) = twin {
+                    return Err(fail!("{} and {}: both are of seed {}; keep one", twin.display(), folder.display(), other.start.seed));
+                }
+            }
             let place = |seed: u64| known.iter().position(|&known| known == seed).unwrap_or(known.len());
             runs.sort_by_key(|(_, report)| (place(report.start.seed), report.start.seed));
             return Ok(Found { runs, seeds: true, empty });
@@ -59,6 +77,12 @@ impl Found {
         ensure!(!report.start.recipe.is_empty(), "{}: the report of no run (it names no recipe); name the folder of a run", path.display());
         Ok(Found { runs: vec![(folder.into(), report)], seeds: false, empty: Vec::new() })
     }
+}
+
+/// Whether the only record of a run, or of its seeds, is a `report.json` in this folder.
+pub fn keeps_report(folder: &Path) -> bool {
+    let path = folder.join("report.json");
+    path.is_file() && !is_comparison(&path)
 }
 
 /// The folders `seed-S` below this one, by their names.

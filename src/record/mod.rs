@@ -26,7 +26,7 @@ pub use anytime::{Accuracy, Anytime, Moment, Turn};
 pub use comparison::{Cell, Comparison, Contender, Difference, Fact, Row, Side, letter};
 pub use diagnosis::{Advice, CalibrationImages, Diagnosis, Given, Health, Measured, SweepCell};
 pub use event::Event;
-pub use found::{Found, holds_run};
+pub use found::{Found, holds_run, keeps_report};
 pub use inside::{Change, Course, Histogram, Inside, Inspected, Potential, Seen, Take};
 pub use interval::{wilson, with_interval};
 pub use lines::{Chart, Line};

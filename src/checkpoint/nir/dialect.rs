@@ -141,7 +141,7 @@ impl Dialect {
     /// Errors: neurons with this leak and reset cannot be said.
     pub fn can_say(&self, leak: f32, reset: Reset) -> Result<()> {
         ensure!(
-            self.resets.contains(&reset),
+            self.can(reset),
             "the neurons have a {reset} reset, and {} knows a reset to v_reset alone; finetune with a hard reset, or write --dialect sinabs, whose neurons subtract",
             if self.importer.is_empty() { "NIR" } else { self.importer }
         );
@@ -151,6 +151,11 @@ impl Dialect {
             self.importer
         );
         Ok(())
+    }
+
+    /// Whether its neurons can have this reset.
+    pub fn can(&self, reset: Reset) -> bool {
+        self.resets.contains(&reset)
     }
 
     /// Neurons of this leak and threshold.

@@ -302,7 +302,12 @@ fn alike(group: &Group, name: &str) -> Result<(Vec<usize>, f64)> {
 fn integer_list(group: &Group, name: &str) -> Result<Vec<i64>> {
     let dataset = field(group, name)?;
     shape(&dataset, name, MOST_DIMENSIONS)?;
-    dataset.read_i64().map_err(|cause| fail!("{name}: {cause}"))
+    let numbers = dataset.read_f64().map_err(|cause| fail!("{name}: {cause}"))?;
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    match numbers.iter().find(|number| !(number.fract() == 0.0 && number.abs() <= EXACT)) {
+        Some(number) => Err(fail!("{name} is {number}; a whole number is wanted")),
+        None => Ok(numbers.into_iter().map(|number| number as i64).collect()),
+    }
 }
 
 /// No signal has more dimensions.

@@ -34,14 +34,18 @@ pub fn export_nir(path: &Path, model: &Model, meta: &Meta, dialect: &'static Dia
     file::write(path, &hdf5::write(&export::graph(model, meta, dialect)?)?)
 }
 
-/// Whether `path` is an HDF5 file, as a NIR graph is.
+/// Whether `path` is an HDF5 file, as a NIR graph is. What is no regular file (a pipe) can be read once only, and is none.
 pub fn is_nir(path: &Path) -> bool {
+    if !std::fs::metadata(path).is_ok_and(|known| known.is_file()) {
+        return false;
+    }
     let mut start = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(hdf5::SIGNATURE.len() as u64).read_to_end(&mut start));
     read.is_ok() && start == hdf5::SIGNATURE
 }
 
-/// What is said of a graph that does not say it itself; what both say must be the same.
+/// What is said of a graph that does not say it itself. Of extents, classes, dialect and reset both must say the same; T and dropout may
+/// be others than the graph's.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     /// Architecture.
@@ -54,6 +58,8 @@ pub struct Said {
     pub input: Option<[usize; 3]>,
     /// Dropout probability.
     pub dropout: Option<f32>,
+    /// Reset, in a dialect whose neurons may have either.
+    pub reset: Option<Reset>,
     /// Whose dialect the graph is in.
     pub dialect: Option<&'static Dialect>,
 }
@@ -72,11 +78,22 @@ pub fn read(bytes: Vec<u8>, said: &Said, device: &Device) -> Result<(Model, Meta
     let told = graph.said.contains_key("format").then(|| Meta::from_map(&graph.said)).transpose()?;
     let (own, meta) = told.map_or((None, Meta::default()), |(spec, meta)| (Some(spec), meta));
     let dialect = match (said.dialect, graph.said.get(DIALECT)) {
+        (Some(dialect), Some(own)) if dialect.name != own => {
+            return Err(usage!("--dialect {}: the graph says that its dialect is {own}; leave --dialect out", dialect.name));
+        }
         (Some(dialect), _) => dialect,
         (None, Some(name)) => Dialect::named(name)?,
         (None, None) => &DIALECTS[0],
     };
     let spec = blank_spec(&graph, said, own.as_ref())?;
+    let own_reset = own.as_ref().map(|own| own.reset);
+    if let Some(reset) = said.reset {
+        match own_reset {
+            Some(own) if own != reset => return Err(usage!("--reset {reset}: the graph has {own}; leave --reset out")),
+            None if !dialect.can(reset) => return Err(usage!("--reset {reset}: in the dialect {} every reset is hard", dialect.name)),
+            _ => {}
+        }
+    }
     // With biases at first, so that they have a place; they go where all are 0.
     let found = import::fit(&graph, &zoo::blank(device, Spec { bias: true, ..spec.clone() })?, dialect)?;
     let spec = filled_spec(spec, own.as_ref(), &found)?;
@@ -105,6 +122,14 @@ fn blank_spec(graph: &Graph, said: &Said, own: Option<&Spec>) -> Result<Spec> {
         .clone()
         .try_into()
         .map_err(|_| fail!("the Input is {}; images of channels x height x width are wanted", extents(&pixels)))?;
+    const MOST: usize = 1 << 20;
+    let sizes = input.iter().chain(&logits);
+    ensure!(
+        sizes.clone().all(|extent| (1..=MOST).contains(extent)),
+        "the Input is {}, the Output {}; extents from 1 to {MOST} are wanted",
+        extents(&input),
+        extents(&logits)
+    );
     ensure!(logits.len() == 1, "the Output is {}; one number a class is wanted", extents(&logits));
     let same = |flag: &str, typed: Option<String>, found: String| match typed {
         Some(typed) if typed != found => Err(usage!("{flag} {typed}: the graph has {found}; leave {flag} out")),
@@ -125,7 +150,7 @@ fn blank_spec(graph: &Graph, said: &Said, own: Option<&Spec>) -> Result<Spec> {
         bias: own.is_some_and(|own| own.bias),
         steps,
         leak: 1.0,
-        reset: own.map_or(Reset::Hard, |own| own.reset),
+        reset: own.map(|own| own.reset).or(said.reset).unwrap_or_default(),
         dropout: said.dropout.or(own.map(|own| own.dropout)).unwrap_or(0.2),
     })
 }
@@ -143,7 +168,8 @@ fn filled_spec(spec: Spec, own: Option<&Spec>, found: &import::Found) -> Result<
         if close(&own.std, &std) && close(&own.mean, &mean) {
             (mean, std) = (own.mean.clone(), own.std.clone());
         }
-        if near(own.leak, leak) {
+        // A leak comes out of a time constant, which rounds by its distance from 1.
+        if (own.leak - leak).abs() <= 1e-6 {
             leak = own.leak;
         }
     }

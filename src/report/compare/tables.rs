@@ -71,7 +71,7 @@ fn explained(comparison: &Comparison) -> String {
     let single = comparison.compared.iter().any(|side| side.seeds.len() == 1);
     let several = comparison.compared.iter().any(|side| side.seeds.len() > 1);
     let mut text = String::from(
-        "Below an accuracy its 95 % interval (Wilson); of several seeds the mean ± their sample standard deviation. A run is marked best in a row only where its lead over each other run is more than chance explains, with 5 % of chance shared out among all pairs of the row (Bonferroni); rows of different test images or eps are not judged.",
+        "Below an accuracy its 95 % interval (Wilson); of several seeds the mean ± their sample standard deviation. A run is marked best in a row only where its lead over each other run that has the result is more than chance explains, with 5 % of chance shared out among all pairs of the row (Bonferroni); rows of different test images or eps are not judged, nor seeds against runs on another number of images.",
     );
     if single {
         text += " Two single runs are judged by Newcombe's interval of the difference, which takes them for independent: both saw the same images, so that it is, if anything, too careful, and it says nothing of what another seed would have changed. The records do not keep each image's answer, which a paired test needs.";
