@@ -105,6 +105,31 @@ pub enum Command {
         after_help = "Example:\n  caltrop inspect runs/demo/snn.safetensors --images 4 --attack pgd --eps 16\n  caltrop inspect runs/demo/snn.safetensors --images 0,7 --layer features.7 --neuron 5,6,12 --format html,npy"
     )]
     Inspect(Inspect),
+    /// Step through time for one neuron: its inputs, current, membrane, spikes and resets, clean and attacked
+    #[command(
+        after_help = "Examples:\n  caltrop trace runs/demo/snn.safetensors --image 3 --layer features.5 --neuron 7,3,12\n  caltrop trace runs/demo/snn.safetensors --layer features.5 --attack pgd --eps 8 --step"
+    )]
+    Trace(Trace),
+    /// Count synaptic operations, spikes and the energy of their arithmetic, on clean and on adversarial images
+    #[command(
+        after_help = "Without --images, the first 1000 test images. Counts are NeuroBench's: a MAC or AC is effective where neither input nor weight is\nexactly zero (a black pixel is not zero once it is normalised); padding is no operation.\n\nExample:\n  caltrop energy runs/demo/snn.safetensors --ann runs/demo/ann.safetensors\n  caltrop energy runs/demo/snn.safetensors --attack none --preset 45nm-int8 --csv layers.csv"
+    )]
+    Energy(Energy),
+    /// Accuracy of a spiking network after each of its steps, and at other numbers of steps, clean and attacked
+    #[command(
+        after_help = "Without --images, the first 1000 test images. The adversarial images are made against all T steps; with --sweep against each T.\n\nExample:\n  caltrop anytime runs/demo/snn.safetensors --plot anytime.png\n  caltrop anytime runs/demo/snn.safetensors --sweep 1,2,4,8,16 --report anytime.html"
+    )]
+    Anytime(Anytime),
+    /// Find out why a conversion is bad: a sweep over percentile, scale and T, every layer beside the ANN's, and advice
+    #[command(
+        after_help = "Batch norm's running statistics are lost in a conversion and come back with finetuning. Accuracies here are of networks whose statistics\nwere estimated again on the calibration images; what the file does as `convert` writes it is told beside it.\n\nExample:\n  caltrop doctor runs/demo/ann.safetensors --report doctor.html\n  caltrop doctor ann.safetensors --finetuned snn.safetensors --percentiles 99,99.9 --scales 0.2,0.4 --steps 8 --cell best"
+    )]
+    Doctor(Doctor),
+    /// Compare runs on one page, or write one run's page again
+    #[command(
+        after_help = "Example:\n  caltrop report runs/demo runs/short runs/seeds --names demo,short,seeds\n  caltrop report runs/demo"
+    )]
+    Report(Compared),
     /// Make a checkpoint of a PyTorch state dict (.pth of torch.save, or safetensors) or a NIR graph
     #[command(
         after_help = "Example:\n  caltrop import weights.pth --arch vgg11 --classes 10 --input 3x32x32 --steps 8 --bias --out net.safetensors\n  caltrop import weights.safetensors --arch vgg:16,A,32,A,64/256 --classes 10 --input 1x28x28 --mean 0.286 --std 0.353 --out net.safetensors\n  caltrop import net.nir --out net.safetensors\n  caltrop import foreign.nir --arch vgg:16,A,32,A,64/256 --steps 8 --dialect snntorch --out net.safetensors"
@@ -133,26 +158,6 @@ pub enum Command {
     /// Data sets: download one, say what lies in a folder
     #[command(after_help = "Example:\n  caltrop data get cifar10\n  caltrop data check data/cifar10")]
     Data(Data),
-    /// Step through time for one neuron: its inputs, current, membrane, spikes and resets, clean and attacked
-    #[command(
-        after_help = "Examples:\n  caltrop trace runs/demo/snn.safetensors --image 3 --layer features.5 --neuron 7,3,12\n  caltrop trace runs/demo/snn.safetensors --layer features.5 --attack pgd --eps 8 --step"
-    )]
-    Trace(Trace),
-    /// Count synaptic operations, spikes and the energy of their arithmetic, on clean and on adversarial images
-    #[command(
-        after_help = "Without --images, the first 1000 test images. Counts are NeuroBench's: a MAC or AC is effective where neither input nor weight is\nexactly zero (a black pixel is not zero once it is normalised); padding is no operation.\n\nExample:\n  caltrop energy runs/demo/snn.safetensors --ann runs/demo/ann.safetensors\n  caltrop energy runs/demo/snn.safetensors --attack none --preset 45nm-int8 --csv layers.csv"
-    )]
-    Energy(Energy),
-    /// Accuracy of a spiking network after each of its steps, and at other numbers of steps, clean and attacked
-    #[command(
-        after_help = "Without --images, the first 1000 test images. The adversarial images are made against all T steps; with --sweep against each T.\n\nExample:\n  caltrop anytime runs/demo/snn.safetensors --plot anytime.png\n  caltrop anytime runs/demo/snn.safetensors --sweep 1,2,4,8,16 --report anytime.html"
-    )]
-    Anytime(Anytime),
-    /// Find out why a conversion is bad: a sweep over percentile, scale and T, every layer beside the ANN's, and advice
-    #[command(
-        after_help = "Batch norm's running statistics are lost in a conversion and come back with finetuning. Accuracies here are of networks whose statistics\nwere estimated again on the calibration images; what the file does as `convert` writes it is told beside it.\n\nExample:\n  caltrop doctor runs/demo/ann.safetensors --report doctor.html\n  caltrop doctor ann.safetensors --finetuned snn.safetensors --percentiles 99,99.9 --scales 0.2,0.4 --steps 8 --cell best"
-    )]
-    Doctor(Doctor),
     /// List the devices of this machine
     #[command(after_help = "Example:\n  caltrop devices")]
     Devices,
@@ -164,11 +169,6 @@ pub enum Command {
     /// List the surrogate gradients, and draw their shapes
     #[command(after_help = "Example:\n  caltrop surrogates --plot surrogates.png")]
     Surrogates(Surrogates),
-    /// Compare runs on one page, or write one run's page again
-    #[command(
-        after_help = "Example:\n  caltrop report runs/demo runs/short runs/seeds --names demo,short,seeds\n  caltrop report runs/demo"
-    )]
-    Report(Compared),
     /// Print what completes commands and options on the tab key of a shell
     #[command(after_help = "Where to put it:
   bash        caltrop completions bash > ~/.local/share/bash-completion/completions/caltrop
