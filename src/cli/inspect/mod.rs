@@ -171,7 +171,8 @@ fn tell(inside: &Inside) -> Result<()> {
     if attacked {
         say(format!("{:<width$}   attacked", "", width = longest + 52))?;
     }
-    say(format!("{:<longest$} {:>11} {:>7}{}  {twice}", "layer", "extent", "v_th", three(["rate", "silent", "saturated"])))?;
+    let head = format!("{:<longest$} {:>11} {:>7}{}  {twice}", "layer", "extent", "v_th", three(["rate", "silent", "saturated"]));
+    say(head.trim_end())?;
     for layer in &inside.layers {
         let numbers = |take: &Histogram| {
             let shares = [take.rate(), take.silent(), take.saturated()];
@@ -181,7 +182,8 @@ fn tell(inside: &Inside) -> Result<()> {
         let attacked = layer.takes.get(1).map(numbers).unwrap_or_default();
         let flipped = layer.change.map_or(String::new(), |change| format!("{:>8.1} %", 100.0 * change.flipped));
         let extent = layer.shape.map(|extent| extent.to_string()).join("x");
-        say(format!("{:<longest$} {extent:>11} {:>7.3}{clean}  {attacked}{flipped}", layer.name, layer.v_th))?;
+        let line = format!("{:<longest$} {extent:>11} {:>7.3}{clean}  {attacked}{flipped}", layer.name, layer.v_th);
+        say(line.trim_end())?;
     }
     let right = |take: usize| {
         let known = inside.images.iter().filter(|image| image.label.is_some());
