@@ -36,4 +36,5 @@ mod cli {
     mod stops;
     mod torch;
     mod trace;
+    mod tutorial;
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TUTORIAL: &str = include_str!("../docs/tutorial.md");
+const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
 
 /// A command and the files that the text behind it promises (`**Look at** ...` names them in backticks).
 struct Lesson {

@@ -1,6 +1,6 @@
 """Makes foreign.nir and foreign.safetensors: a graph that others might write, and its logits by NumPy in f64.
 
-    python tests/nir/make.py          (needs nir, numpy, safetensors)
+    python tests/files/nir/make.py          (needs nir, numpy, safetensors)
 
 Whatever a graph may do that Caltrop's own do not is in it: names of its own, no pixel normalisation, padding as a word, a scale
 between layers, weights in f64, sums for means, a resistance that is no 1, a neuron's threshold as one number a neuron, one number

@@ -151,7 +151,7 @@ fn a_second_round_changes_nothing() {
 
 #[test]
 fn what_the_python_package_wrote_is_read() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nir");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/nir");
     let said = Said { arch: Some("vgg:4,A,6,A".into()), steps: Some(6), ..Said::default() };
     let (model, _) = checkpoint::import_nir(&data.join("foreign.nir"), &said, &cpu()).expect("a network");
     let Spec { classes, input, leak, bias, ref mean, ref std, .. } = *model.spec();
@@ -200,7 +200,7 @@ fn the_command_line_writes_reads_and_refuses() {
     let (loaded, meta) = checkpoint::load(Path::new(&back), &cpu()).expect("a checkpoint");
     assert_eq!((loaded.spec().steps, meta.dataset.as_deref()), (2, Some("cifar10")));
     assert_eq!(caltrop(&["export", &soft, "--format", "nir", "--dialect", "sinabs", "--out", &net]).0, 0);
-    let foreign = format!("{}/tests/nir/foreign.nir", env!("CARGO_MANIFEST_DIR"));
+    let foreign = format!("{}/tests/files/nir/foreign.nir", env!("CARGO_MANIFEST_DIR"));
     std::fs::remove_file(&back).expect("the checkpoint");
     for (arguments, code, words) in [
         (vec!["export", &ann, "--format", "nir", "--out", &back], 1, "NIR has no ReLU; convert it first"),

@@ -1,7 +1,7 @@
 //! Step mode against sums over the weights, by definition, and against the network's own spikes and membranes.
 
-mod support;
-
+use crate::support::devices::{self, tensor};
+use crate::support::named::uniform64;
 use caltrop::autodiff::{Fire, Keep, Pass, Saved, Trace};
 use caltrop::device::{Device, Precision};
 use caltrop::nn::{Layer, Model, Product, Spec};
@@ -11,8 +11,6 @@ use caltrop::probe::step::{Form, Inside, Part, Share, Stepped};
 use caltrop::probe::{Place, Sites};
 use caltrop::tensor::{Data, Tensor};
 use caltrop::zoo;
-use support::devices::{self, tensor};
-use support::named::uniform64;
 
 const SIDE: usize = 9;
 

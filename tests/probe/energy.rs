@@ -1,8 +1,8 @@
 //! The energy table's judge: naive loops over output pixels, kernel positions, input and output channels, on the inputs that a forward
 //! recorded, unpacked here.
 
-mod support;
-
+use crate::support::devices::{self, tensor};
+use crate::support::named::uniform64;
 use caltrop::attack::Attack;
 use caltrop::autodiff::{Frames, Keep, Lens, Pass, Saved, Trace};
 use caltrop::base::Shape;
@@ -14,8 +14,6 @@ use caltrop::probe::{Counter, Held, Onslaught, Operations, Prices, Samples, Syna
 use caltrop::tensor::{Array, Data, Tensor};
 use caltrop::zoo;
 use proptest::prelude::*;
-use support::devices::{self, tensor};
-use support::named::uniform64;
 
 /// An activation's numbers `[N,H,W,F,C]`, read off its codes as the tensor room documents them.
 fn unpacked(x: &Data) -> Vec<f32> {
