@@ -1,6 +1,7 @@
 //! `caltrop recipes`.
 
 use super::args::Recipes;
+use super::sheet::wrapped;
 use super::{columns, say};
 use crate::base::Result;
 use crate::drive::{RECIPES, Recipe, find};
@@ -37,21 +38,4 @@ fn catalogue(recipes: &[Recipe], width: usize) -> String {
         text.push('\n');
     }
     text + "\ncaltrop recipes NAME prints one, with --resolved every setting of it."
-}
-
-/// The words of `text` in lines of at most `width`.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_string());
-        }
-    }
-    lines
 }

@@ -89,7 +89,8 @@ pub struct Words {
     pub classes: Vec<String>,
 }
 
-/// Looks inside `model` at every sample, clean and, with an onslaught, adversarial.
+/// Looks inside `model` at every sample, clean and, with an onslaught, adversarial. `visit` is shown the snapshots of each, of which
+/// currents and membranes are not kept.
 ///
 /// # Errors
 /// Images of another size, logits that are not finite, an interrupt.
@@ -100,6 +101,7 @@ pub fn inside(
     chosen: &Chosen,
     words: Words,
     watch: &dyn Watch,
+    mut visit: impl FnMut(&[&Snapshot]),
 ) -> Result<Inside> {
     watch.begin("inspect", samples.len() as u64);
     let (sites, spec) = (Sites::of(model), model.spec());
@@ -134,6 +136,7 @@ pub fn inside(
         let seen = images.iter().flatten().map(|image| Ok((image.to_vec(), snapshot(model, image)?)));
         let seen = seen.collect::<Result<Vec<_>>>()?;
         let snapshots: Vec<&Snapshot> = seen.iter().map(|(_, snapshot)| snapshot).collect();
+        visit(&snapshots);
         count(&mut inside, &snapshots, samples.len());
         let courses = courses(&sites, &snapshots, chosen, spec.steps);
         let take = |(pixels, snapshot): (Vec<f32>, Snapshot)| Take {

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[path = "../../../tests/support/torch.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // other tests use the rest
 mod torch;
 use torch::{Pack, contiguous, entries, tensor, zip};
 

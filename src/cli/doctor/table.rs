@@ -1,5 +1,6 @@
 //! A diagnosis for the terminal.
 
+use crate::cli::sheet::wrapped;
 use crate::record::{Diagnosis, Given, Health, Measured, with_interval};
 use std::fmt::Write;
 
@@ -53,7 +54,7 @@ fn sweep(found: &Diagnosis, columns: usize) -> String {
         calibration.used[1],
         accuracy(&found.as_it_stands)
     );
-    text + &wrapped(&note, "", columns)
+    text + &indented(&note, "", columns)
 }
 
 /// A number, or a dash.
@@ -103,7 +104,7 @@ fn layers(found: &Diagnosis, columns: usize) -> String {
     let note = "correlation, slope: of rate times threshold over the ANN's activation; rate: spikes a neuron and step; dead: fires on no image; \
                 saturated: a spike at every step, of neurons and images; muted: silent, of those active in the ANN; above: currents that reach \
                 the threshold by themselves; dead channels: 0 in the ANN on every image.";
-    text + &wrapped(note, "", columns)
+    text + &indented(note, "", columns)
 }
 
 /// Before and after finetuning, and the layers side by side.
@@ -155,7 +156,7 @@ fn advice(found: &Diagnosis, columns: usize) -> String {
         text += "Nothing stands out.\n";
     }
     for (at, advice) in found.advice.iter().enumerate() {
-        text += &wrapped(&advice.text, &format!("{}. ", at + 1), columns);
+        text += &indented(&advice.text, &format!("{}. ", at + 1), columns);
         if let Some(command) = &advice.command {
             let _ = writeln!(text, "   $ {command}");
         }
@@ -164,21 +165,9 @@ fn advice(found: &Diagnosis, columns: usize) -> String {
 }
 
 /// Words in lines of at most so many columns; `first` begins the first, as much space the others.
-fn wrapped(words: &str, first: &str, columns: usize) -> String {
-    let (mut text, mut line) = (String::new(), first.to_string());
-    let indent = " ".repeat(first.len());
-    for word in words.split_whitespace() {
-        let begun = line.len() > indent.len();
-        if begun && line.chars().count() + 1 + word.chars().count() > columns {
-            text += line.trim_end();
-            text.push('\n');
-            line = indent.clone();
-        } else if begun {
-            line.push(' ');
-        }
-        line += word;
-    }
-    text + line.trim_end() + "\n"
+fn indented(words: &str, first: &str, columns: usize) -> String {
+    let lines = wrapped(words, columns.saturating_sub(first.len()));
+    format!("{first}{}", lines.join(&format!("\n{}", " ".repeat(first.len())))).trim_end().to_string() + "\n"
 }
 
 #[cfg(test)]
@@ -187,8 +176,8 @@ mod tests {
 
     #[test]
     fn words_are_wrapped_and_none_is_lost() {
-        assert_eq!(wrapped("one two three", "1. ", 11), "1. one two\n   three\n");
-        assert_eq!(wrapped("incomprehensibilities a", "", 8), "incomprehensibilities\na\n");
-        assert_eq!(wrapped("", "", 8), "\n");
+        assert_eq!(indented("one two three", "1. ", 11), "1. one two\n   three\n");
+        assert_eq!(indented("incomprehensibilities a", "", 8), "incomprehensibilities\na\n");
+        assert_eq!(indented("", "", 8), "\n");
     }
 }

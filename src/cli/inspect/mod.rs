@@ -12,6 +12,7 @@ use crate::drive::watch;
 use crate::probe::{Chosen, Site, Sites, Words, inside};
 use crate::record::{Histogram, Inside, with_interval};
 use crate::report::inside as report;
+use arrays::Arrays;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -102,7 +103,12 @@ pub fn inspect(args: &Inspect, common: &Common) -> Result<()> {
         classes: (0..model.spec().classes).map(|k| looked.class_name(k)).collect(),
     };
     let watch = Shown::new(common.quiet);
-    let inside = inside(model, samples, onslaught.as_ref(), &chosen, words, &watch)?;
+    let mut stacks = Arrays::new(&sites, model.spec().steps);
+    let inside = inside(model, samples, onslaught.as_ref(), &chosen, words, &watch, |takes| {
+        if arrays {
+            stacks.push(takes);
+        }
+    })?;
     let mut written = Vec::new();
     let mut put = |name: String, bytes: &[u8]| {
         let path = args.out.join(name);
@@ -129,7 +135,7 @@ pub fn inspect(args: &Inspect, common: &Common) -> Result<()> {
         put("traces.csv".into(), report::traces(&inside).as_bytes())?;
     }
     if arrays {
-        let arrays = arrays::arrays(model, samples, &inside)?;
+        let arrays = stacks.named(samples, &inside);
         if wanted(Format::Safetensors) {
             let path = args.out.join("inside.safetensors");
             checkpoint::save_tensors(&path, &arrays)?;

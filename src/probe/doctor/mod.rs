@@ -209,6 +209,7 @@ impl Visit<'_> {
 
     /// Accuracy on the test images, in eval mode.
     fn accuracy(&self, model: &Model) -> Result<Measured> {
+        ensure!(self.images > 0, "doctor: no test images");
         let mut right = 0;
         for range in self.ranges() {
             watch::check()?;
@@ -218,7 +219,6 @@ impl Visit<'_> {
             right += seen.iter().zip(&batch.labels).filter(|(seen, label)| seen == label).count();
         }
         let accuracy = 100.0 * right as f64 / self.images as f64;
-        ensure!(self.images > 0, "doctor: no test images");
         Ok(Measured { accuracy, ci95: wilson(accuracy, self.images).unwrap_or([0.0, 100.0]) })
     }
 }
